@@ -1,0 +1,103 @@
+"""The background event loop on which the sync classes run the async ones.
+
+One thread with one loop serves the whole process. It is started for the first lease and ends with the last, so a
+program that has stopped its kernels and clients has no thread of ours left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from anyio.from_thread import BlockingPortalProvider
+
+__all__ = ["Portal"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_provider = BlockingPortalProvider()
+
+
+def _forget_parents_loop() -> None:
+    """A forked child has the parent's portal object, but not its thread."""
+    global _provider  # noqa: PLW0603 - the one loop of this process
+    _provider = BlockingPortalProvider()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents_loop)
+
+
+class Portal:
+    """A lease on the background event loop.
+
+    Any thread may use it, but the loop's own. Close it when the last object that lives on the loop is done with it.
+    """
+
+    def __init__(self) -> None:
+        self._provider = _provider
+        portal = self._provider.__enter__()
+        try:
+            self.loop, self._thread = portal.call(_where_am_i)
+        except BaseException:
+            self._provider.__exit__(None, None, None)
+            raise
+        self._closing = threading.Lock()
+        self._open = True
+
+    def call(self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run an async function on the loop, and return its result or raise its error.
+
+        An exception that arrives in this thread while it waits (KeyboardInterrupt) cancels the function, and is
+        raised when the function has cleaned up.
+
+        Raises:
+            RuntimeError: called from the loop's own thread, which would wait for itself for ever.
+        """
+        if threading.get_ident() == self._thread:
+            name = getattr(function, "__qualname__", function)
+            raise RuntimeError(
+                f"{name}: a blocking call on kernelyard's own event loop (from a callback, probably) would wait for "
+                "itself for ever. Use the async class there, or call it from another thread."
+            )
+        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            tasks.append(self.loop.create_task(function(*args, **kwargs)))
+            tasks[0].add_done_callback(finish)
+
+        def finish(task: asyncio.Task[T]) -> None:
+            if task.cancelled():
+                result.set_exception(concurrent.futures.CancelledError())
+            elif (error := task.exception()) is not None:
+                result.set_exception(error)
+            else:
+                result.set_result(task.result())
+
+        self.loop.call_soon_threadsafe(start)
+        try:
+            return result.result()
+        except BaseException:
+            if not result.done():
+                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                concurrent.futures.wait([result])
+            raise
+
+    def close(self) -> None:
+        """Give the lease back; the thread ends with the last one. May be called twice."""
+        with self._closing:
+            if not self._open:
+                return
+            self._open = False
+        if self._provider is _provider:
+            self._provider.__exit__(None, None, None)
+
+
+async def _where_am_i() -> tuple[asyncio.AbstractEventLoop, int]:
+    return asyncio.get_running_loop(), threading.get_ident()
