@@ -85,7 +85,8 @@ class Portal:
             return result.result()
         except BaseException:
             if not result.done():
-                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                # `start` was queued before, so there is a task by the time that this runs.
+                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())  # noqa: PLW0108 - looked up then, not now
                 concurrent.futures.wait([result])
             raise
 
