@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitlets import Bool, CaselessStrEnum, Dict, HasTraits, List, Set, TraitError, Type, Unicode
 from traitlets.config import LoggingConfigurable
@@ -21,6 +21,9 @@ from kernelyard._kernel_command import format_argv, substitute_env
 from kernelyard._kernel_json import provisioner_problems, raise_if_wrong, read_kernel_json
 from kernelyard._native_kernel import NATIVE_KERNEL_NAME, native_kernel_json, native_resources
 from kernelyard.errors import InvalidKernelSpecError, NoSuchKernel
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "NATIVE_KERNEL_NAME",
@@ -36,9 +39,6 @@ __all__ = [
 
 _NAME = re.compile(r"[a-z0-9._-]+", re.IGNORECASE | re.ASCII)
 _NAME_RULE = "Names of kernels are made of ASCII letters, digits and the separators - . _"
-
-
-SpecT = TypeVar("SpecT", bound="KernelSpec")
 
 
 class KernelSpec(HasTraits):
@@ -69,7 +69,7 @@ class KernelSpec(HasTraits):
     metadata = Dict()
 
     @classmethod
-    def from_resource_dir(cls: type[SpecT], resource_dir: str) -> SpecT:
+    def from_resource_dir(cls, resource_dir: str) -> Self:
         """Read the kernel.json in a directory. Keys that are not known are passed over.
 
         Args:
