@@ -7,6 +7,7 @@ and processes that are not its parent can read the status in /proc.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -20,8 +21,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
-
-import anyio
 
 from kernelyard_local._process import MARK, Ending, ProcessId
 
@@ -106,6 +105,22 @@ def _has_ended(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
+async def _readable(fd: int) -> None:
+    """Return when the process of a pidfd has ended. An event loop allows one reader per descriptor."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _tell, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(fd)
+
+
+def _tell(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
 def _ending(fd: int, process: ProcessId) -> Ending:
     """How a process that has ended did."""
     try:
@@ -160,11 +175,7 @@ def _group_is_empty(group: int) -> bool:
     return False
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def _member(pid: int, process: ProcessId, mark: str | None) -> int | None:
+def _open_member(pid: int, process: ProcessId, mark: str | None) -> int | None:
     """Open a pidfd on a process if it is of the group; the caller closes it.
 
     Args:
@@ -187,6 +198,18 @@ def _member(pid: int, process: ProcessId, mark: str | None) -> int | None:
             undo.pop_all()
             return fd
     return None
+
+
+async def _end_members(process: ProcessId, mark: str | None) -> None:
+    for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]:  # noqa: ASYNC240 - /proc does not block
+        fd = _open_member(pid, process, mark)
+        if fd is None:
+            continue
+        with _closing(fd):
+            # To all of the group, so that none escapes by forking: while it has this member it is the kernel's.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await _readable(fd)
 
 
 class PidfdProcesses:
@@ -217,11 +240,11 @@ class PidfdProcesses:
             return _ending(fd, process) if _has_ended(fd) else None
 
     async def wait(self, process: ProcessId) -> Ending:
-        """See `Processes`. Each waiter has a pidfd of its own: an event loop allows one reader per descriptor."""
+        """See `Processes`. Each waiter has a pidfd of its own, so there may be many."""
         with _opened(process) as fd:
             if fd is None:
                 return Ending(None)
-            await anyio.wait_readable(fd)
+            await _readable(fd)
             return _ending(fd, process)
 
     def send(self, process: ProcessId, signum: int) -> None:
@@ -235,7 +258,7 @@ class PidfdProcesses:
         with _opened(process) as fd:
             if fd is not None:
                 _signal_group(fd, process, signal.SIGKILL)
-                await anyio.wait_readable(fd)
+                await _readable(fd)
 
     async def sweep(self, process: ProcessId, mark: str) -> bool:
         """See `Processes`."""
@@ -243,22 +266,16 @@ class PidfdProcesses:
             found = fd is not None
             if fd is not None:
                 _signal_group(fd, process, signal.SIGKILL)
-                await anyio.wait_readable(fd)
+                await _readable(fd)
                 _reap(fd)
         if process.boot_id != _boot_id() or _group_is_empty(process.pid):
             return True
         # Its children outlive it by a moment; or for long, if it ended, and was reaped, before anybody swept.
-        with ExitStack() as pidfds, anyio.move_on_after(SWEEP_TIMEOUT):
-            for pid in _pids():
-                member = _member(pid, process, None if found else mark)
-                if member is None:
-                    continue
-                pidfds.callback(os.close, member)
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(member, signal.SIGKILL)
-                await anyio.wait_readable(member)
-            return True
-        return False
+        try:
+            await asyncio.wait_for(_end_members(process, None if found else mark), SWEEP_TIMEOUT)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     def end_now(self, process: ProcessId) -> None:
         """See `Processes`."""

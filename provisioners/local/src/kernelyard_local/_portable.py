@@ -18,8 +18,6 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 
-import anyio
-
 from kernelyard_local._process import Ending, ProcessId
 
 __all__ = ["PortableProcesses"]
@@ -91,7 +89,7 @@ class PortableProcesses:
         if child is not None:
             return await asyncio.wrap_future(child.ended)
         while self._stranger_runs(process):  # noqa: ASYNC110 - no event tells of it here
-            await anyio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(LOOK_INTERVAL)
         return Ending(None)
 
     def send(self, process: ProcessId, signum: int) -> None:
@@ -118,13 +116,13 @@ class PortableProcesses:
         self._children.pop(process, None)
         if _WINDOWS or not known:
             return True
-        with anyio.move_on_after(SWEEP_TIMEOUT):
-            with suppress(ProcessLookupError, PermissionError):  # macOS: only zombies are left
-                while True:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    await anyio.sleep(LOOK_INTERVAL)
-            return True
-        return False
+        deadline = time.monotonic() + SWEEP_TIMEOUT
+        with suppress(ProcessLookupError, PermissionError):  # PermissionError on macOS: only zombies are left
+            while time.monotonic() < deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                await asyncio.sleep(LOOK_INTERVAL)
+            return False
+        return True
 
     def end_now(self, process: ProcessId) -> None:
         """See `Processes`."""
