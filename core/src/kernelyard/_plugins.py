@@ -8,6 +8,7 @@ harms the others.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import inspect
 import logging
@@ -15,7 +16,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-import anyio
 import pluggy
 from traitlets.config import Config, Configurable
 
@@ -45,6 +45,9 @@ PLUGIN_GROUP = "kernelyard.plugins"
 
 #: Seconds between two questions to a provisioner that cannot tell by itself when a kernel ends: first, and at most.
 POLL_INTERVALS = (0.05, 1.0)
+
+#: Seconds that an observer may take.
+OBSERVER_TIMEOUT = 10.0
 
 _logger = logging.getLogger("kernelyard")
 T = TypeVar("T")
@@ -242,7 +245,7 @@ class Relay:
             return status
         interval, longest = POLL_INTERVALS
         while (status := await self.poll(handle)) is None:
-            await anyio.sleep(interval)
+            await asyncio.sleep(interval)
             interval = min(2 * interval, longest)
         return status
 
@@ -303,12 +306,18 @@ class Relay:
         return request
 
     async def notify(self, event: str, **values: Any) -> None:
-        """Tell the observers of `event` ("launch", "exit", "restart", "cleanup"); what they raise is logged."""
-        for implementation in self._hook(f"on_{event}").get_hookimpls():
-            try:
-                await _call(implementation, **values)
-            except Exception:  # noqa: BLE001 - an observer may fail in any way, and must not stop a kernel by it
-                self._log.exception("observer %r failed in on_%s", implementation.plugin_name, event)
+        """Tell the observers of `event` ("launch", "exit", "restart", "cleanup"), all at once.
+
+        What one of them raises is logged, and so is that it takes too long: no observer stops a kernel.
+        """
+        observers = self._hook(f"on_{event}").get_hookimpls()
+        await asyncio.gather(*(self._tell(observer, event, values) for observer in observers))
+
+    async def _tell(self, observer: pluggy.HookImpl, event: str, values: Mapping[str, Any]) -> None:
+        try:
+            await asyncio.wait_for(_call(observer, **values), OBSERVER_TIMEOUT)
+        except Exception:  # noqa: BLE001 - an observer may fail in any way
+            self._log.exception("observer %r failed in on_%s", observer.plugin_name, event)
 
     def offers(self, hook: str) -> bool:
         """Return whether the provisioner implements a hook, named without its prefix."""

@@ -1,0 +1,98 @@
+"""A kernel that somebody else started, known by its connection only: what can be done to it goes over its channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelyard._lifecycle import Lifecycle
+from kernelyard._plugins import Relay
+from kernelyard.errors import KernelNotOwnedError, KernelNotReadyError
+from kernelyard.types import LaunchRequest
+
+__all__ = ["ForeignKernel"]
+
+_OWNERS_PART = "Ask the program that started it, or start a kernel of your own with another manager."
+
+
+class ForeignKernel(Lifecycle):
+    """The operations of `Lifecycle` on a kernel that has another owner.
+
+    Interrupt and shutdown go over the control channel, liveness is asked of the heartbeat; what only an owner can do
+    is refused with `KernelNotOwnedError`.
+    """
+
+    is_foreign = True
+
+    def check_startable(self) -> None:
+        """Refuse: this manager is for a kernel that runs already."""
+        raise self._refusal("start")
+
+    async def start(self, relay: Relay, request: LaunchRequest) -> None:  # noqa: ARG002 - the owner's signature
+        """Refuse: this manager is for a kernel that runs already."""
+        raise self._refusal("start")
+
+    async def restart(
+        self,
+        request: LaunchRequest | None = None,  # noqa: ARG002 - the owner's signature
+        *,
+        now: bool,  # noqa: ARG002 - the owner's signature
+        new_ports: bool,  # noqa: ARG002 - the owner's signature
+    ) -> None:
+        """Refuse: only who started a kernel knows how to start it again."""
+        raise self._refusal("restart")
+
+    async def signal(self, signum: int) -> None:
+        """Refuse: there is no way but the channels to this kernel."""
+        raise self._refusal(f"send signal {signum} to")
+
+    async def interrupt(self) -> None:
+        """Ask the kernel over its control channel to interrupt what it runs, and wait for its answer."""
+        await self._ask("interrupt", self._control_channel().interrupt(reply=True, timeout=self._patience))
+
+    async def shutdown(self, *, now: bool, restart: bool = False) -> None:  # noqa: ARG002 - the owner's signature
+        """Ask the kernel over its control channel to end, and wait for its answer."""
+        try:
+            await self._ask(
+                "shut down",
+                self._control_channel().shutdown(restart=restart, reply=True, timeout=self._patience),
+            )
+        finally:
+            await self.cleanup(restart=restart)
+
+    async def request_shutdown(self, *, restart: bool) -> None:
+        """Ask the kernel over its control channel to end."""
+        self._control_channel().shutdown(restart=restart)
+
+    async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
+        """Do nothing: it is not ours to end by force."""
+
+    async def cleanup(self, *, restart: bool) -> None:  # noqa: ARG002 - the owner's signature
+        """Close this side's connection. The connection file is its owner's."""
+        if self._control is not None:
+            self._control.stop_channels()
+            self._control = None
+
+    async def is_alive(self) -> bool:
+        """Return whether the kernel answers on its heartbeat channel within a second."""
+        client = self._owner.control_client()
+        client.start_channels(shell=False, iopub=False, stdin=False, control=False, hb=True)
+        try:
+            return await client.is_alive()
+        finally:
+            client.stop_channels()
+
+    @property
+    def _patience(self) -> float:
+        return self._owner.shutdown_wait_time
+
+    async def _ask(self, doing: str, answer: Any) -> None:
+        try:
+            await answer
+        except TimeoutError as error:
+            raise KernelNotReadyError(
+                f"Cannot {doing} the kernel: it did not answer on its control channel within {self._patience} s.",
+                hint="It may have ended, be stuck, or not know this request.",
+            ) from error
+
+    def _refusal(self, doing: str) -> KernelNotOwnedError:
+        return KernelNotOwnedError(f"Cannot {doing} the kernel: another program owns it.", hint=_OWNERS_PART)

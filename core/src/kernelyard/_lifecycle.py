@@ -1,0 +1,540 @@
+"""The state machine of one kernel, from launch to cleanup, on an event loop.
+
+Every operation (start, restart, shutdown) is a task of its own, and there is at most one. What may happen when:
+
+==============  ==========  ==========  ==========  ==============  =======================
+state           start       restart     interrupt   shutdown, kill  the kernel ends
+==============  ==========  ==========  ==========  ==============  =======================
+NEW             STARTING    refused     refused     nothing         -
+STARTING        busy        busy        busy        cancels it      told once RUNNING
+RUNNING         refused     RESTARTING  done        STOPPING        RESTARTING or DEAD
+RESTARTING      busy        busy        busy        cancels it      as expected
+STOPPING        busy        busy        busy        joins it        as expected
+DEAD            STARTING    RESTARTING  refused     nothing         -
+==============  ==========  ==========  ==========  ==============  =======================
+
+The end of the kernel is noticed by one task that awaits the provisioner; all others await that task's future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import signal
+import time
+import weakref
+from collections.abc import Coroutine
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kernelyard._shutdown import Action, descend, ladder
+from kernelyard.errors import (
+    KernelBusyError,
+    KernelNotRunningError,
+    KernelStartError,
+    KernelStateError,
+    KernelyardError,
+    LaunchCancelledError,
+    PortConflictError,
+)
+from kernelyard.types import ConnectionInfo, ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
+
+if TYPE_CHECKING:
+    from kernelyard._plugins import Relay
+    from kernelyard._supervise import Supervisor
+    from kernelyard.wire.client import AsyncKernelClient
+
+__all__ = ["Lifecycle", "Owner", "State"]
+
+#: Seconds to wait for word of the end of a kernel that its provisioner has killed.
+KILL_GRACE = 5.0
+
+
+class State(str, Enum):
+    """Where a kernel stands."""
+
+    NEW = "new"
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    DEAD = "dead"
+
+
+class Owner(Protocol):
+    """What the state machine asks of its manager, and tells it."""
+
+    log: logging.Logger | logging.LoggerAdapter[Any]
+    shutdown_wait_time: float
+    stable_start_time: float
+
+    def supervisor(self) -> Supervisor | None:
+        """Return who decides about restarts after a death, or None if nobody does."""
+
+    def begin(self) -> None:
+        """Be told that an operation has begun: `ready` is a fresh future from now on."""
+
+    def end(self, error: BaseException | None) -> None:
+        """Be told that the operation has ended, and how."""
+
+    def connected(self, connection: ConnectionInfo) -> None:
+        """Be told where the channels are, after each launch."""
+
+    def released(self, restart: bool) -> None:
+        """Be told that nothing of the kernel is left."""
+
+    def control_client(self) -> AsyncKernelClient:
+        """Return a new client of the kernel, whose channels are not started."""
+
+    async def call_back(self, event: str) -> None:
+        """Run the callbacks of an event, "restart" or "dead"."""
+
+
+class Lifecycle:
+    """One kernel's life. All methods run on one event loop.
+
+    Attributes:
+        state: where it stands.
+        relay: the plugins in charge, once it was started.
+        request: what the last start asked for; its ports are those that the caller configured.
+        handle: the kernel, while there is one.
+        exit_status: how the last one ended.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self.state = State.NEW
+        self.relay: Relay | None = None
+        self.request: LaunchRequest | None = None
+        self.handle: KernelHandle | None = None
+        self.exit_status: ExitStatus | None = None
+        self._owner = owner
+        self._operation: asyncio.Task[None] | None = None
+        self._superseded = False
+        self._exit: asyncio.Future[ExitStatus] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._control: AsyncKernelClient | None = None
+        self._clients: weakref.WeakSet[AsyncKernelClient] = weakref.WeakSet()
+        self._answered = False
+        self._launched_at = 0.0
+
+    #: Whether somebody else started the kernel.
+    is_foreign = False
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the last kernel that was launched is known to have ended."""
+        return self._exit is not None and self._exit.done()
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether clients of this kernel have their channels open."""
+        return any(client.channels_running for client in list(self._clients))
+
+    # Operations -------------------------------------------------------------------------------------------
+
+    def check_startable(self) -> None:
+        """Raise the typed error if a start is not possible now."""
+        self._refuse_if_busy("start")
+        if self.state is State.RUNNING:
+            raise KernelStateError(
+                "Cannot start the kernel: it runs already.",
+                hint="Use restart_kernel(), or another manager for a second kernel.",
+                **self._who(),
+            )
+
+    async def start(self, relay: Relay, request: LaunchRequest) -> None:
+        """Launch a kernel. If it fails or is cancelled, nothing is left of it."""
+        self.check_startable()
+        await self._run(State.STARTING, self._start(relay, request))
+
+    async def restart(self, request: LaunchRequest | None = None, *, now: bool, new_ports: bool) -> None:
+        """End the kernel, if it runs, and launch another in its place.
+
+        Args:
+            request: what to launch; None = the same again.
+            now: whether to kill the old one at once.
+            new_ports: whether to choose those ports anew that the caller did not configure.
+        """
+        await self._wait_for_burial()
+        self._refuse_if_busy("restart")
+        if self.request is None:
+            raise KernelNotRunningError(
+                "Cannot restart the kernel: it was never started.",
+                hint="Call start_kernel() first.",
+                **self._who(),
+            )
+        await self._run(
+            State.RESTARTING, self._restart(request or self.request, now=now, new_ports=new_ports)
+        )
+
+    async def shutdown(self, *, now: bool, restart: bool = False) -> None:
+        """End the kernel and remove what is left of it. It beats a start or a restart that is under way.
+
+        Cancelling it does not leave the kernel half stopped: it is killed then.
+
+        Args:
+            now: whether to kill it at once, without asking first.
+            restart: whether the caller will launch another in its place.
+        """
+        while self._operation is not None and self.state is not State.STOPPING:
+            if not self._superseded:
+                self._superseded = True
+                self._operation.cancel()
+            await asyncio.wait([self._operation])
+        if self._operation is not None:
+            if now and self.relay is not None and self.handle is not None:
+                await self.relay.kill(self.handle, restart=restart)
+            await asyncio.shield(self._operation)
+        elif self.handle is not None:
+            await self._run(State.STOPPING, self._stop(now=now, restart=restart))
+        elif not restart:
+            self._owner.released(restart)
+
+    async def interrupt(self) -> None:
+        """Interrupt what the kernel runs, in the way that its kernelspec declares."""
+        self._require_running("interrupt")
+        await self._interrupt()
+
+    async def signal(self, signum: int) -> None:
+        """Deliver a signal to the kernel and its children."""
+        relay, handle = self._require_running("signal")
+        await relay.signal(handle, signum)
+
+    async def is_alive(self) -> bool:
+        """Return whether the kernel runs, as its provisioner sees it now."""
+        if self.relay is None or self.handle is None:
+            return False
+        return await self.relay.poll(self.handle) is None
+
+    # The stages of a shutdown one by one, as jupyter_client's API has them -----------------------------------
+
+    async def request_shutdown(self, *, restart: bool) -> None:
+        """Ask the kernel to end. From now on its end is no accident."""
+        self._require_running("shut down")
+        self.state = State.STOPPING
+        await self._act(Action.REQUEST, restart=restart)
+
+    async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
+        """Wait for the end of a kernel that was asked to end, then end it by force."""
+        if self.handle is not None:
+            self.state = State.STOPPING
+            if not await self._has_ended(wait_time / 2):
+                await self._descend(ladder(wait_time, now=False)[2:], restart=restart)
+
+    async def cleanup(self, *, restart: bool) -> None:
+        """Remove what is left of a kernel that has ended; does nothing to one that runs."""
+        if self._operation is None and self.state is not State.RUNNING:
+            if self.handle is not None:
+                await self._bury(restart=restart)
+            elif not restart:
+                self._owner.released(restart)
+
+    # What clients ask: kernelyard.wire.link.KernelLink -------------------------------------------------------
+
+    async def wait_exit(self) -> ExitStatus:
+        """Return how the kernel that runs now ends, when it does; at once if none runs or is being started."""
+        while self._exit is None or self._exit.done():
+            if self._operation is None or self.state is State.STOPPING:
+                break
+            await asyncio.wait([self._operation])
+        if self._exit is not None:
+            return await asyncio.shield(self._exit)
+        return self.exit_status or ExitStatus(reason=ExitReason.LOST, hint="The kernel was never started.")
+
+    def answered(self) -> None:
+        """Be told that the kernel has answered a client."""
+        self._answered = True
+
+    def register(self, client: AsyncKernelClient) -> None:
+        """Remember a client, to tell it where the kernel is after a restart."""
+        self._clients.add(client)
+
+    # Inside --------------------------------------------------------------------------------------------------
+
+    async def _run(self, state: State, body: Coroutine[Any, Any, None]) -> None:
+        """Run an operation as the one task that may change the kernel, and wait for it.
+
+        Raises:
+            LaunchCancelledError: a shutdown came first.
+            asyncio.CancelledError: the caller was cancelled; so was the operation, and it has cleaned up.
+        """
+        before, self.state = self.state, state
+        self._owner.begin()
+        task = asyncio.get_running_loop().create_task(body, name=f"kernelyard {state.value}")
+        self._operation, self._superseded = task, False
+        error: BaseException | None = None
+        try:
+            await _finish(task)
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled():
+                error = LaunchCancelledError(
+                    f"The kernel was shut down while it was {state.value}.", **self._who()
+                )
+            if error is not None:
+                raise error
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+            raise
+        finally:
+            self._operation = None
+            if self.state is state:  # the body was cancelled before it began
+                self.state = before
+            self._owner.end(error)
+
+    async def _start(self, relay: Relay, request: LaunchRequest) -> None:
+        self.relay, self.request, self.exit_status = relay, request, None
+        try:
+            await self._launch(relay, request)
+        except BaseException as error:
+            self.state = State.DEAD
+            self.exit_status = getattr(error, "exit_status", None)
+            self._owner.released(False)  # noqa: FBT003 - Owner.released's only argument
+            raise
+
+    async def _restart(self, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
+        if self.handle is not None:
+            await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=True)
+        await self._relaunch(request, new_ports=new_ports)
+
+    async def _relaunch(self, request: LaunchRequest, *, delay: float = 0.0, new_ports: bool = False) -> None:
+        """Launch a kernel in the place of one that has ended; if that fails, nothing is left of either."""
+        if self.relay is None:
+            raise AssertionError("a kernel that was never started has no relay")
+        relay, previous = self.relay, self.handle
+        self.request = request
+        try:
+            if delay > 0:
+                await asyncio.sleep(delay)
+            if previous is not None:
+                await relay.cleanup(previous, restart=True)
+                await relay.notify("cleanup", handle=previous, restart=True)
+            again = dataclasses.replace(request, previous=previous)
+            if previous is not None and not new_ports:
+                kept = request.connection.with_ports(previous.connection.ports)
+                try:
+                    await self._launch(relay, dataclasses.replace(again, connection=kept))
+                except PortConflictError:
+                    # Somebody took a port between the old kernel's end and now. Those that the caller configured
+                    # stay as they are: then this second try fails too, and says which.
+                    if all(request.connection.ports.values()):
+                        raise
+                else:
+                    return
+            await self._launch(relay, again)
+        except BaseException:
+            self.handle, self.state = None, State.DEAD
+            if previous is not None:
+                await relay.cleanup(previous, restart=False)
+            self._owner.released(False)  # noqa: FBT003 - Owner.released's only argument
+            raise
+
+    async def _launch(self, relay: Relay, request: LaunchRequest) -> None:
+        handle: KernelHandle | None = None
+        try:
+            request = await relay.prepare(request)
+            handle = await relay.launch(request)
+            self._owner.connected(handle.connection)
+            await relay.notify("launch", handle=handle)
+        except BaseException:
+            if handle is not None:
+                await relay.kill(handle)
+                await relay.cleanup(handle)
+            raise
+        loop = asyncio.get_running_loop()
+        self.handle, self.state, self._answered = handle, State.RUNNING, False
+        self._launched_at = time.monotonic()
+        self._exit = loop.create_future()
+        self._watcher = loop.create_task(self._watch(relay, handle, self._exit), name="kernelyard watch")
+        for client in list(self._clients):
+            client.follow(handle.connection)
+
+    async def _watch(self, relay: Relay, handle: KernelHandle, ended: asyncio.Future[ExitStatus]) -> None:
+        """Wait for the kernel's end, tell everybody, and do what is to be done if nobody asked for it."""
+        try:
+            status = await relay.wait(handle)
+        except KernelyardError as error:
+            self._owner.log.exception("kernel %s cannot be watched any more", handle.kernel_id)
+            status = ExitStatus(reason=ExitReason.LOST, hint=str(error))
+        status = self._placed(status)
+        lived = time.monotonic() - self._launched_at
+        self.exit_status = status
+        unexpected = self.state is State.RUNNING
+        ended.set_result(status)
+        await relay.notify("exit", handle=handle, status=status)
+        if unexpected and self.handle is handle:
+            try:
+                await self._died(status, lived)
+            except KernelyardError:
+                self._owner.log.exception("kernel %s: cleaning up after its death failed", handle.kernel_id)
+
+    def _placed(self, status: ExitStatus) -> ExitStatus:
+        """Say in which phase a kernel ended: only the core knows whether it was asked to, or ever answered."""
+        if self.state in (State.STOPPING, State.RESTARTING):
+            return dataclasses.replace(status, phase=Phase.STOPPING)
+        lived = time.monotonic() - self._launched_at
+        if self._answered or lived >= self._owner.stable_start_time:
+            return status
+        started = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
+        return dataclasses.replace(
+            status, phase=Phase.STARTING, reason=ExitReason.STARTUP if started else status.reason
+        )
+
+    async def _died(self, status: ExitStatus, lived: float) -> None:
+        """Start a kernel again that ended unasked, or give it up."""
+        while (supervisor := self._owner.supervisor()) is not None:
+            decision = supervisor.decide(status, lived)
+            self._owner.log.warning("kernel %s %s: %s", self._kernel_id, status.describe(), decision.why)
+            if not decision.restart or self.request is None:
+                break
+            try:
+                await self._run(
+                    State.RESTARTING,
+                    self._relaunch(self.request, delay=decision.delay, new_ports=decision.new_ports),
+                )
+            except LaunchCancelledError:
+                return  # a shutdown came, and goes on from here
+            except KernelyardError as error:
+                self._owner.log.warning("kernel %s could not be restarted: %s", self._kernel_id, error)
+                lived = 0.0
+                status = error.exit_status or ExitStatus(
+                    reason=ExitReason.STARTUP, phase=Phase.STARTING, events=(str(error),)
+                )
+                self.exit_status = status
+                if self.state is not State.DEAD:
+                    return
+            else:
+                if self.relay is not None and self.handle is not None:
+                    await self.relay.notify("restart", handle=self.handle, status=status)
+                await self._owner.call_back("restart")
+                return
+        if self.state is State.RUNNING:
+            await self._run(State.STOPPING, self._bury(restart=False))
+        elif self.state is not State.DEAD:
+            return  # somebody else's operation has it now
+        await self._owner.call_back("dead")
+
+    async def _stop(self, *, now: bool, restart: bool) -> None:
+        try:
+            await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=restart)
+        except BaseException:
+            await self._act(Action.KILL, restart=restart)
+            raise
+        finally:
+            await self._bury(restart=restart)
+
+    async def _bury(self, *, restart: bool) -> None:
+        """Remove what is left of the kernel."""
+        relay, handle = self.relay, self.handle
+        if relay is None or handle is None:
+            raise AssertionError("there is no kernel to clean up after")
+        if self._control is not None:
+            self._control.stop_channels()
+            self._control = None
+        try:
+            await relay.cleanup(handle, restart=restart)
+        finally:
+            self.handle, self.state = None, State.DEAD
+            self._owner.released(restart)
+        await relay.notify("cleanup", handle=handle, restart=restart)
+
+    async def _wait_for_burial(self) -> None:
+        """Let the cleaning up after a death come to its end: it is short, and nobody's operation to be busy with."""
+        by_watcher = self._watcher is not None and not self._watcher.done()
+        if self._operation is not None and self.state is State.STOPPING and by_watcher and self.has_exited:
+            await asyncio.wait([self._operation])
+
+    async def _descend(self, steps: tuple[Any, ...], *, restart: bool) -> None:
+        await descend(steps, lambda action: self._act(action, restart=restart), self._has_ended)
+        if not await self._has_ended(KILL_GRACE):
+            self._owner.log.error("kernel %s: no word of its end after it was killed", self._kernel_id)
+
+    async def _act(self, action: Action, *, restart: bool) -> None:
+        """Take one rung of the ladder. What a gentle one meets with is logged: the next rung is the answer to it."""
+        relay, handle = self.relay, self.handle
+        if relay is None or handle is None:
+            return
+        if action is Action.KILL:
+            await relay.kill(handle, restart=restart)
+            return
+        try:
+            if action is Action.INTERRUPT:
+                await self._interrupt()
+            elif action is Action.REQUEST:
+                self._control_channel().shutdown(restart=restart)
+            else:
+                await relay.signal(handle, signal.SIGTERM, restart=restart)
+        except (KernelyardError, OSError):
+            self._owner.log.warning("kernel %s: %s failed", self._kernel_id, action.value, exc_info=True)
+
+    async def _interrupt(self) -> None:
+        if self.relay is None or self.handle is None or self.request is None:
+            return
+        if self.request.interrupt_mode == "message":
+            self._control_channel().interrupt()
+        else:
+            await self.relay.signal(self.handle, signal.SIGINT)
+
+    def _control_channel(self) -> AsyncKernelClient:
+        if self._control is None:
+            self._control = self._owner.control_client()
+            self._control.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
+        return self._control
+
+    async def _has_ended(self, seconds: float) -> bool:
+        if self._exit is None:
+            return True
+        if not self._exit.done() and seconds > 0:
+            await asyncio.wait([self._exit], timeout=seconds)
+        return self._exit.done()
+
+    @property
+    def _kernel_id(self) -> str | None:
+        return None if self.request is None else self.request.kernel_id
+
+    def _who(self) -> dict[str, Any]:
+        return {
+            "kernel_id": self._kernel_id,
+            "provisioner": None if self.relay is None else self.relay.name,
+        }
+
+    def _refuse_if_busy(self, doing: str) -> None:
+        if self.state in (State.STARTING, State.RESTARTING, State.STOPPING):
+            raise KernelBusyError(
+                f"Cannot {doing} the kernel: it is {self.state.value}.",
+                hint="Wait for its `ready` future, or shut it down: a shutdown always gets through.",
+                **self._who(),
+            )
+
+    def _require_running(self, doing: str) -> tuple[Relay, KernelHandle]:
+        self._refuse_if_busy(doing)
+        if self.relay is None or self.handle is None:
+            ended = "" if self.exit_status is None else f" It {self.exit_status.describe()}."
+            raise KernelNotRunningError(
+                f"Cannot {doing} the kernel: no kernel is running.{ended}", **self._who()
+            )
+        return self.relay, self.handle
+
+
+def start_error(request: LaunchRequest, status: ExitStatus) -> KernelStartError:
+    """Return the error for a kernel that ended before it answered."""
+    return KernelStartError(
+        f"Kernel {request.kernel_name!r} {status.describe()}.",
+        kernel_id=request.kernel_id,
+        provisioner=request.provisioner,
+        exit_status=status,
+    )
+
+
+async def _finish(task: asyncio.Task[None]) -> None:
+    """Wait for a task. If this task is cancelled meanwhile, cancel that one, let it clean up, and pass it on."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            if cancelled is None:
+                task.cancel()  # once: a second one would break into its cleaning up
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
