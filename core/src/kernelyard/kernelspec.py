@@ -245,7 +245,7 @@ class KernelSpecManager(LoggingConfigurable):
             The path of the installed directory.
 
         Raises:
-            ValueError: the name is not allowed, or both `user` and `prefix` were given.
+            ValueError: the name is not allowed, both `user` and `prefix` were given, or the place is in `source_dir`.
             InvalidKernelSpecError: the kernel.json in it cannot be used.
             OSError: it cannot be read, or the destination cannot be written (PermissionError). An installed
                 kernelspec of that name is as it was.
@@ -268,6 +268,8 @@ class KernelSpecManager(LoggingConfigurable):
             raise ValueError(f"{name!r} cannot be the name of a kernel. {_NAME_RULE}.")
 
         destination = Path(self._get_destination_dir(name, user=user, prefix=prefix))
+        if source.resolve() in destination.resolve().parents:
+            raise ValueError(f"{source} cannot be copied into itself, to {destination}.")
         if destination.parent not in map(Path, self.kernel_dirs):
             self.log.warning(
                 "%s is not on the search path of kernelspecs: %s may not be found there. Searched: %s",
