@@ -250,7 +250,7 @@ class ConnectionTraits(LoggingConfigurable):
         return self._connect("hb", identity)
 
     def _connect(self, channel: Channel, identity: bytes | None) -> zmq.Socket[Any]:
-        from kernelyard.wire.channels import connect
+        from kernelyard.wire.sockets import connect
 
         return connect(self._socket_context(), self.connection, channel, identity=identity)
 

@@ -422,6 +422,10 @@ class Lifecycle:
             raise
         finally:
             await self._bury(restart=restart)
+            if self._watcher is not None:
+                await asyncio.wait(
+                    [self._watcher]
+                )  # the observers of the exit are told before the caller goes on
 
     async def _bury(self, *, restart: bool) -> None:
         """Remove what is left of the kernel."""

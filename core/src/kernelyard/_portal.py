@@ -91,12 +91,17 @@ class Portal:
             raise
 
     def close(self) -> None:
-        """Give the lease back; the thread ends with the last one. May be called twice."""
+        """Give the lease back; the thread ends with the last one. May be called twice, and from any thread."""
         with self._closing:
             if not self._open:
                 return
             self._open = False
-        if self._provider is _provider:
+        if self._provider is not _provider:
+            return  # of the parent of this forked process
+        if threading.get_ident() == self._thread:
+            # The garbage collector may run anywhere; the last lease waits for the loop's thread to end.
+            threading.Thread(target=self._provider.__exit__, args=(None, None, None), daemon=True).start()
+        else:
             self._provider.__exit__(None, None, None)
 
 

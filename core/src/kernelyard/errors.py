@@ -18,12 +18,14 @@
     │   ├── LaunchCancelledError        a shutdown came before the start was complete
     │   └── KernelStartError            the kernel ended before it answered
     ├── KernelDiedError                 (RuntimeError) the kernel ended while it was in use
+    ├── ExecutionError                  (RuntimeError) code that was run raised an exception
     ├── KernelNotReadyError             (RuntimeError, TimeoutError) no answer in the time given
     ├── KernelStateError                (RuntimeError) misuse: not possible in the kernel's present state
     │   ├── KernelBusyError             another operation on this kernel is under way
     │   ├── KernelNotRunningError       there is no kernel to do it to
     │   └── KernelNotOwnedError         the kernel belongs to another manager
     ├── DuplicateKernelError            (ValueError) a multi-kernel manager has that kernel id already
+    ├── UnknownKernelError              (KeyError) a multi-kernel manager has no kernel of that id
     └── MessageError                    (ValueError) a message that is not what the protocol allows
         ├── MalformedMessageError       not a message at all, or too large
         └── InvalidSignatureError       wrong, missing or replayed signature
@@ -36,11 +38,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernelyard.types import ExitStatus
+    from kernelyard.wire.result import ExecutionResult
 
 __all__ = [
     "BrokenPluginError",
     "CommandNotFoundError",
     "DuplicateKernelError",
+    "ExecutionError",
     "InvalidConfigError",
     "InvalidKernelSpecError",
     "InvalidSignatureError",
@@ -63,6 +67,7 @@ __all__ = [
     "ProvisionerError",
     "ProvisionerNotFoundError",
     "UnknownHandleError",
+    "UnknownKernelError",
 ]
 
 
@@ -179,6 +184,19 @@ class KernelDiedError(KernelyardError, RuntimeError):
     """The kernel ended while somebody was using it; `exit_status` says how."""
 
 
+class ExecutionError(KernelyardError, RuntimeError):
+    """Code that was run with `raise_on_error=True` raised an exception in the kernel.
+
+    Args:
+        message: the exception's name and value.
+        result: all that came of the code, the traceback included.
+    """
+
+    def __init__(self, message: str, *, result: ExecutionResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class KernelNotReadyError(KernelyardError, RuntimeError, TimeoutError):
     """The kernel runs, but did not answer in the time given."""
 
@@ -201,6 +219,10 @@ class KernelNotOwnedError(KernelStateError):
 
 class DuplicateKernelError(KernelyardError, ValueError):
     """A multi-kernel manager already has a kernel of that id."""
+
+
+class UnknownKernelError(KernelyardError, KeyError):
+    """A multi-kernel manager has no kernel of that id."""
 
 
 class MessageError(KernelyardError, ValueError):

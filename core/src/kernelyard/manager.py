@@ -207,7 +207,7 @@ class AsyncKernelManager(ManagerTraits):
                 result = callback()
                 if inspect.isawaitable(result):
                     await result
-            except Exception:  # noqa: BLE001 - a caller's callback may raise anything, and stops no kernel
+            except Exception:  # a callback may raise anything, and must not stop a kernel
                 self.log.exception("a callback for %r failed", event)
 
     def _socket_context(self) -> zmq.Context[Any]:
