@@ -1,0 +1,28 @@
+"""What a client asks of the manager that owns its kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from kernelyard.types import ExitStatus
+
+if TYPE_CHECKING:
+    from kernelyard.wire.client import AsyncKernelClient
+
+__all__ = ["KernelLink"]
+
+
+class KernelLink(Protocol):
+    """The way from a client to its kernel's manager. All of it runs on the event loop of both."""
+
+    async def is_alive(self) -> bool:
+        """Return whether the kernel runs."""
+
+    async def wait_exit(self) -> ExitStatus:
+        """Return how the kernel that runs now ends, when it does, for whatever reason; at once if none runs."""
+
+    def answered(self) -> None:
+        """Be told that the kernel has answered. Cheap, and called more than once."""
+
+    def register(self, client: AsyncKernelClient) -> None:
+        """Be told of a client that wants `follow` called when the kernel moves. It is not kept alive by this."""
