@@ -275,6 +275,9 @@ class Lifecycle:
                 raise error
         except asyncio.CancelledError as cancelled:
             error = cancelled
+            if self.state is State.RUNNING:  # it was complete when the caller was cancelled: undo it all the same
+                self.state = State.STOPPING
+                await _finish(asyncio.get_running_loop().create_task(self._stop(now=True, restart=False)))
             raise
         finally:
             self._operation = None

@@ -34,6 +34,9 @@ __all__ = ["LocalProvisioner"]
 class LocalProvisioner(ProvisionerConfig):
     """Runs each kernel as a process of this machine, in a process group of its own."""
 
+    #: Paths of the kernel are paths of this machine: see KernelManager.resolve_path().
+    shares_filesystem = True
+
     output_lines = Int(
         200, min=0, help="Lines of the kernel's output that an exit status keeps, at most. 0 = none."
     ).tag(config=True)
