@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +22,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _provider = BlockingPortalProvider()
+_leases: weakref.WeakSet[Portal] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """A program that ends without closing its leases would wait for the loop's thread for ever."""
+    for lease in list(_leases):
+        lease.close()
+
+
+# atexit would be too late: its functions run after Python has waited for all threads.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public one
 
 
 def _forget_parents_loop() -> None:
@@ -49,6 +61,7 @@ class Portal:
             raise
         self._closing = threading.Lock()
         self._open = True
+        _leases.add(self)
 
     def call(self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an async function on the loop, and return its result or raise its error.

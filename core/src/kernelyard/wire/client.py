@@ -94,7 +94,7 @@ class AsyncKernelClient(ReadyClient):
         request = requests.execute(code, silent, store_history, user_expressions, allow_stdin, stop_on_error)
         return await self._converse(
             request,
-            self._chooser(output_hook),
+            chooser(output_hook),
             allow_stdin=allow_stdin,
             stdin_hook=stdin_hook,
             timeout=timeout,
@@ -194,7 +194,7 @@ class AsyncKernelClient(ReadyClient):
         timeout = await self._until_listening(timeout)
         ask = partial(self._answer, stdin_hook) if allow_stdin else None
         exchange = self._open(
-            request, _is_output, ask, inbox.put_nowait, timeout=timeout, subshell_id=subshell_id
+            request, is_output, ask, inbox.put_nowait, timeout=timeout, subshell_id=subshell_id
         )
         try:
             while (call := await inbox.get()) is not None:
@@ -270,14 +270,6 @@ class AsyncKernelClient(ReadyClient):
             timeout=timeout,
         )
 
-    @staticmethod
-    def _chooser(output_hook: Hook | None) -> Chooser:
-        if output_hook is not None:
-            return lambda _: output_hook
-        show = interactive.output_hook()
-        # What shows nothing need not wake anybody.
-        return lambda message: show if message["msg_type"] in interactive.SHOWN else None
-
     async def _answer(self, stdin_hook: Hook | None, question: Message) -> None:
         """Have a question answered, and send the answer if it is still wanted then."""
         if stdin_hook is None:
@@ -293,7 +285,28 @@ class AsyncKernelClient(ReadyClient):
             self.input(answer)
 
 
-def _is_output(message: Message) -> Hook | None:
+def chooser(output_hook: Hook | None) -> Chooser:
+    """Choose the given hook for every message, or if there is none what shows those that can be shown."""
+    if output_hook is not None:
+        return lambda _: output_hook
+    show = interactive.output_hook()
+    # What shows nothing need not wake anybody.
+    return lambda message: show if message["msg_type"] in interactive.SHOWN else None
+
+
+def conclude(result: ExecutionResult, *, raise_on_error: bool) -> ExecutionResult:
+    """Return the result, or raise an ExecutionError if it is to be raised and the code did not run to its end."""
+    if raise_on_error and not result.ok:
+        status = result.reply["content"].get("status")
+        error = (
+            f"{result.error.ename}: {result.error.evalue}" if result.error else f"The reply is {status!r}."
+        )
+        raise ExecutionError(error, result=result)
+    return result
+
+
+def is_output(message: Message) -> Hook | None:
+    """Choose `to_output` for the messages that carry an output."""
     return to_output if message["msg_type"] in OUTPUT_TYPES else None
 
 
