@@ -18,7 +18,9 @@ MakeKernel = Callable[..., str]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "leaks_elsewhere: another project's code, run in this process, leaks here")
+    config.addinivalue_line(
+        "markers", "leaks_elsewhere: another project's code, run in this process, leaks here"
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -271,7 +271,9 @@ async def test_a_killed_kernel_is_reported_at_once(script_kernel):
 
 async def test_autorestart_gives_up_after_the_limit(script_kernel, monkeypatch):
     monkeypatch.setattr("kernelyard._supervise.FIRST_BACKOFF", 0.01)
-    km = AsyncKernelManager(kernel_name=script_kernel("raise SystemExit(5)"), autorestart=True, restart_limit=3)
+    km = AsyncKernelManager(
+        kernel_name=script_kernel("raise SystemExit(5)"), autorestart=True, restart_limit=3
+    )
     restarts, dead = [], asyncio.Event()
     km.add_restart_callback(lambda: restarts.append(km.provisioner.pid))
     km.add_restart_callback(dead.set, "dead")
@@ -351,7 +353,11 @@ time.sleep(600)
 
 
 async def test_update_env_works_from_the_next_restart_on(script_kernel):
-    km = AsyncKernelManager(kernel_name=script_kernel("import os, time; print(os.environ.get('WHO'), flush=True); time.sleep(600)"))
+    km = AsyncKernelManager(
+        kernel_name=script_kernel(
+            "import os, time; print(os.environ.get('WHO'), flush=True); time.sleep(600)"
+        )
+    )
     await km.start_kernel(env={**os.environ, "WHO": "first"})
     log = Path(km.handle.ref["log"])
     await until(lambda: "first" in log.read_text())
@@ -376,11 +382,17 @@ async def test_the_stages_of_a_shutdown_can_be_taken_one_by_one(script_kernel, r
 async def test_start_takes_jupyter_clients_arguments(make_kernel, tmp_path):
     script = "import os, sys, time; print(os.getcwd(), sys.argv[1:], os.environ['A'], os.environ['B'], flush=True); time.sleep(600)"
     name = make_kernel(
-        "args", [sys.executable, "-c", script, "{connection_file}", "{note}", "{resource_dir}"], env={"B": "${A}-b"}
+        "args",
+        [sys.executable, "-c", script, "{connection_file}", "{note}", "{resource_dir}"],
+        env={"B": "${A}-b"},
     )
     km = AsyncKernelManager(kernel_name=name)
     await km.start_kernel(
-        cwd=str(tmp_path), env={**os.environ, "A": "a"}, extra_arguments=["--more"], note="hello", kernel_id="the-id"
+        cwd=str(tmp_path),
+        env={**os.environ, "A": "a"},
+        extra_arguments=["--more"],
+        note="hello",
+        kernel_id="the-id",
     )
     assert km.kernel_id == "the-id"
     log = Path(km.handle.ref["log"])
@@ -397,6 +409,6 @@ async def test_start_takes_jupyter_clients_arguments(make_kernel, tmp_path):
 
 async def test_an_unknown_argument_is_named(script_kernel):
     km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
-    with pytest.raises(TypeError, match="'memroy'.*provisioner_config"):
+    with pytest.raises(TypeError, match=r"'memroy'.*provisioner_config"):
         await km.start_kernel(memroy="2g")
     assert km.state is State.NEW

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitlets import Any as AnyTrait
-from traitlets import Bytes, CaselessStrEnum, Integer, Unicode, default, observe
+from traitlets import CaselessStrEnum, Instance, Integer, Unicode, default, observe
 from traitlets.config import LoggingConfigurable
 
 from kernelyard import connection as files
@@ -51,8 +51,8 @@ class ConnectionTraits(LoggingConfigurable):
         help='CurveZMQ encryption: "required" refuses a kernel whose kernelspec does not declare that it can, "auto" '
         "uses it where the kernelspec declares it.",
     ).tag(config=True)
-    curve_publickey = Bytes(None, allow_none=True, help="CurveZMQ public key (Z85); made when needed.")
-    curve_secretkey = Bytes(None, allow_none=True, help="CurveZMQ secret key (Z85); made when needed.")
+    curve_publickey = Instance(bytes, allow_none=True, help="CurveZMQ public key (Z85); made when needed.")
+    curve_secretkey = Instance(bytes, allow_none=True, help="CurveZMQ secret key (Z85); made when needed.")
     session = AnyTrait(help="Signs and builds messages; its key is the connection's key.")
 
     def __init__(self, *, context: zmq.Context[Any] | None = None, **kwargs: Any) -> None:
@@ -79,7 +79,7 @@ class ConnectionTraits(LoggingConfigurable):
     @property
     def context(self) -> zmq.Context[Any]:
         """The ZeroMQ context of this manager's sockets and clients: the one it was given, or made at the first use."""
-        if self._context is None:
+        if self._context is None or self._context.closed:
             import zmq
 
             self._context, self._owns_context = zmq.Context(), True
@@ -277,3 +277,8 @@ class ConnectionTraits(LoggingConfigurable):
             context, self._context = self._context, None
             self._owns_context = False
             context.destroy(linger=0)
+
+    def __del__(self) -> None:
+        # One that never had a kernel, or whose kernel was left alone, has nobody else to end its context.
+        if getattr(self, "_owns_context", False):
+            self._close_context()

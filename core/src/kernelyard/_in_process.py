@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kernelyard.errors import LaunchError
 
 __all__ = ["run_in_process"]
@@ -22,7 +24,7 @@ def run_in_process(connection_file: str | None) -> None:
         raise LaunchError(
             f"Cannot run a kernel in this process: {error}.", hint="Try: pip install ipykernel"
         ) from error
-    app = IPKernelApp.instance()
+    app: Any = IPKernelApp.instance()  # ipykernel's own annotations are not complete
     try:
         # An empty list, so that it does not read this program's own command line.
         app.initialize(

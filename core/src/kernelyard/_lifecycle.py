@@ -81,8 +81,11 @@ class Owner(Protocol):
     def connected(self, connection: ConnectionInfo) -> None:
         """Be told where the channels are, after each launch."""
 
-    def released(self, restart: bool) -> None:
+    def released(self) -> None:
         """Be told that nothing of the kernel is left."""
+
+    def idle(self) -> None:
+        """Be told that there is neither a kernel nor a client with open channels any more."""
 
     def control_client(self) -> AsyncKernelClient:
         """Return a new client of the kernel, whose channels are not started."""
@@ -127,9 +130,9 @@ class Lifecycle:
         return self._exit is not None and self._exit.done()
 
     @property
-    def has_clients(self) -> bool:
-        """Whether clients of this kernel have their channels open."""
-        return any(client.channels_running for client in list(self._clients))
+    def is_idle(self) -> bool:
+        """Whether there is neither a kernel, nor one on its way, nor a client with open channels."""
+        return self.state in (State.NEW, State.DEAD) and not self._clients
 
     # Operations -------------------------------------------------------------------------------------------
 
@@ -188,8 +191,8 @@ class Lifecycle:
             await asyncio.shield(self._operation)
         elif self.handle is not None:
             await self._run(State.STOPPING, self._stop(now=now, restart=restart))
-        elif not restart:
-            self._owner.released(restart)
+        else:
+            self._release(restart=restart)
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel runs, in the way that its kernelspec declares."""
@@ -227,8 +230,8 @@ class Lifecycle:
         if self._operation is None and self.state is not State.RUNNING:
             if self.handle is not None:
                 await self._bury(restart=restart)
-            elif not restart:
-                self._owner.released(restart)
+            else:
+                self._release(restart=restart)
 
     # What clients ask: kernelyard.wire.link.KernelLink -------------------------------------------------------
 
@@ -249,6 +252,11 @@ class Lifecycle:
     def register(self, client: AsyncKernelClient) -> None:
         """Remember a client, to tell it where the kernel is after a restart."""
         self._clients.add(client)
+
+    def unregister(self, client: AsyncKernelClient) -> None:
+        """Forget a client that has stopped its channels."""
+        self._clients.discard(client)
+        self._tell_if_idle()
 
     # Inside --------------------------------------------------------------------------------------------------
 
@@ -275,7 +283,9 @@ class Lifecycle:
                 raise error
         except asyncio.CancelledError as cancelled:
             error = cancelled
-            if self.state is State.RUNNING:  # it was complete when the caller was cancelled: undo it all the same
+            if (
+                self.state is State.RUNNING
+            ):  # it was complete when the caller was cancelled: undo it all the same
                 self.state = State.STOPPING
                 await _finish(asyncio.get_running_loop().create_task(self._stop(now=True, restart=False)))
             raise
@@ -292,7 +302,7 @@ class Lifecycle:
         except BaseException as error:
             self.state = State.DEAD
             self.exit_status = getattr(error, "exit_status", None)
-            self._owner.released(False)  # noqa: FBT003 - Owner.released's only argument
+            self._release(restart=False)
             raise
 
     async def _restart(self, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
@@ -329,7 +339,7 @@ class Lifecycle:
             self.handle, self.state = None, State.DEAD
             if previous is not None:
                 await relay.cleanup(previous, restart=False)
-            self._owner.released(False)  # noqa: FBT003 - Owner.released's only argument
+            self._release(restart=False)
             raise
 
     async def _launch(self, relay: Relay, request: LaunchRequest) -> None:
@@ -442,8 +452,18 @@ class Lifecycle:
             await relay.cleanup(handle, restart=restart)
         finally:
             self.handle, self.state = None, State.DEAD
-            self._owner.released(restart)
+            self._release(restart=restart)
         await relay.notify("cleanup", handle=handle, restart=restart)
+
+    def _release(self, *, restart: bool) -> None:
+        """Tell the owner that nothing of the kernel is left, unless another comes in its place."""
+        if not restart:
+            self._owner.released()
+            self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self.is_idle:
+            self._owner.idle()
 
     async def _wait_for_burial(self) -> None:
         """Let the cleaning up after a death come to its end: it is short, and nobody's operation to be busy with."""

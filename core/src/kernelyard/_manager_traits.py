@@ -84,6 +84,8 @@ class ManagerTraits(ConnectionTraits):
         self._assigned: dict[Channel, int] = {}
         self._launch_args: dict[str, Any] | None = None
         self._client_factory: Callable[..., Any] | None = None
+        #: Called when neither a kernel nor a client with open channels is left.
+        self.when_idle: Callable[[], None] | None = None
         super().__init__(**kwargs)
         sections = (self.config[c.__name__] for c in type(self).__mro__ if c.__name__ in self.config)
         self._supervised |= any("autorestart" in section for section in sections)
@@ -159,6 +161,11 @@ class ManagerTraits(ConnectionTraits):
     def owns_kernel(self) -> bool:
         """Whether this manager started, or may start, the kernel, and so ends it."""
         return not self._kernel.is_foreign
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is neither a kernel, nor one on its way, nor a client with open channels."""
+        return self._kernel.is_idle
 
     @property
     def shutting_down(self) -> bool:
@@ -342,13 +349,15 @@ class ManagerTraits(ConnectionTraits):
         if written != connection:
             files.write_connection_file(self.connection_file, connection)
 
-    def released(self, restart: bool) -> None:
+    def released(self) -> None:
         """Nothing of the kernel is left: remove what this side has of it."""
-        if restart:
-            return
         self.cleanup_connection_file()
-        if not self._kernel.has_clients:
-            self._close_context()
+
+    def idle(self) -> None:
+        """Neither a kernel nor a client is left: end the ZeroMQ context, and with it its threads."""
+        self._close_context()
+        if self.when_idle is not None:
+            self.when_idle()
 
     # Preparing a launch ----------------------------------------------------------------------------------------------
 

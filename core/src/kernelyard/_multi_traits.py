@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -69,6 +70,8 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
         self._external: dict[str, Path] = {}
         self._factory: Callable[..., M] | None = None
         self._context = context
+        self._owns_context = False
+        self._made: weakref.WeakSet[M] = weakref.WeakSet()
         super().__init__(**kwargs)
 
     @default("kernel_manager_class")
@@ -102,7 +105,7 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
         if self._context is None or self._context.closed:
             import zmq
 
-            self._context = zmq.Context()
+            self._context, self._owns_context = zmq.Context(), True
         return self._context
 
     # The table -----------------------------------------------------------------------------------------------------
@@ -208,14 +211,22 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
             arguments["owns_kernel"] = False
         manager = self.kernel_manager_factory(**arguments)
         manager.start_restarter()
+        manager.when_idle = self._end_context
+        self._made.add(manager)
         return manager
 
     def _end_context(self) -> None:
-        """End the shared context if no kernel, and so no client of one, is left to use it."""
-        if self._context is not None and not self._kernels:
-            context, self._context = self._context, None
-            # Its threads end when the last socket that a client still has open is closed, or at once if there is none.
-            del context
+        """End the shared context, and with it its threads, if no kernel and no client is left to use it."""
+        in_use = self._starting or not all(manager.is_idle for manager in list(self._made))
+        if self._context is None or not self._owns_context or in_use:
+            return
+        context, self._context = self._context, None
+        context.destroy(linger=0)
+
+    def __del__(self) -> None:
+        # Clients that were never stopped keep the context; without them there is nothing left to end.
+        if getattr(self, "_context", None) is not None:
+            self._end_context()
 
     # One kernel's connection -------------------------------------------------------------------------------------------
 

@@ -316,7 +316,7 @@ class Relay:
     async def _tell(self, observer: pluggy.HookImpl, event: str, values: Mapping[str, Any]) -> None:
         try:
             await asyncio.wait_for(_call(observer, **values), OBSERVER_TIMEOUT)
-        except Exception:  # an observer may fail in any way
+        except Exception:  # noqa: BLE001 - an observer may fail in any way, and must not stop a kernel
             self._log.exception("observer %r failed in on_%s", observer.plugin_name, event)
 
     def offers(self, hook: str) -> bool:

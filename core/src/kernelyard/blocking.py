@@ -205,7 +205,6 @@ class MultiKernelManager(MultiTraits[KernelManager]):
         for kernel_id in [i for i, m in self._kernels.items() if not m.owns_kernel]:
             del self._kernels[kernel_id]
         self._external.clear()
-        self._end_context()
         for other in errors[1:]:
             self.log.error("shutdown_all: %s", other)
         if errors:

@@ -96,7 +96,6 @@ class AsyncMultiKernelManager(MultiTraits[AsyncKernelManager]):
         pending = list(self._pending_kernels.values())
         if pending:
             await asyncio.wait(pending)
-        self._end_context()
         errors = [result for result in results if isinstance(result, BaseException)]
         for error in errors[1:]:
             self.log.error("shutdown_all: %s", error)

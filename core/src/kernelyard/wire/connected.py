@@ -228,6 +228,8 @@ class ConnectedClient(Endpoint):
         if self._owns_context and self._context is not None:
             context, self._context = self._context, None
             context.term()
+        if self._kernel is not None:
+            self._kernel.unregister(self)  # type: ignore[arg-type]  # AsyncKernelClient is the only one there is
         return Done()
 
     def follow(self, connection: ConnectionInfo) -> None:

@@ -26,3 +26,6 @@ class KernelLink(Protocol):
 
     def register(self, client: AsyncKernelClient) -> None:
         """Be told of a client that wants `follow` called when the kernel moves. It is not kept alive by this."""
+
+    def unregister(self, client: AsyncKernelClient) -> None:
+        """Be told that a client has stopped its channels. May be called for one that is not registered."""
