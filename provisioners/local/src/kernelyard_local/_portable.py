@@ -8,6 +8,7 @@ signals but the one that ends it.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import errno
 import os
 import signal
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
 from contextlib import suppress
 
 from kernelyard_local._process import Ending, ProcessId
@@ -44,12 +44,20 @@ def _start_time(pid: int) -> int | None:
     return int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
 
 
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if _WINDOWS:
+        child.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
 class _Child:
     """A child of this process, and the thread that waits for it."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self.process = child
-        self.ended: Future[Ending] = Future()
+        self.ended: concurrent.futures.Future[Ending] = concurrent.futures.Future()
         self.ended.set_running_or_notify_cancel()  # from now on no waiter that is cancelled cancels it for the others
         self._thread = threading.Thread(target=self._wait, name=f"kernel-{child.pid}", daemon=True)
         self._thread.start()
@@ -129,17 +137,8 @@ class PortableProcesses:
         child = self._children.pop(process, None)
         if child is None or child.ended.done():
             return
-        self.send_to_child(child)
-        with suppress(TimeoutError):
-            child.ended.result(timeout=1)
-
-    def send_to_child(self, child: _Child) -> None:
-        """End a child irresistibly."""
-        if _WINDOWS:
-            child.process.kill()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(child.process.pid, signal.SIGKILL)
+        _end(child.process)
+        concurrent.futures.wait([child.ended], timeout=1)
 
     def _stranger_runs(self, process: ProcessId) -> bool:
         if _WINDOWS:

@@ -41,6 +41,12 @@ class LocalProvisioner(ProvisionerConfig):
         200, min=0, help="Lines of the kernel's output that an exit status keeps, at most. 0 = none."
     ).tag(config=True)
 
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        # Kernels that this object killed, until their cleanup: not the system, whatever it counted meanwhile. Without
+        # it, as in another process, only that distinction is lost.
+        self._killed: set[ProcessId] = set()
+
     @hookimpl
     async def kernelyard_launch(self, request: LaunchRequest) -> KernelHandle:
         """See `kernelyard.hookspecs`. A cancellation finds it before it has done anything: the rest takes 1 to 2 ms."""
@@ -114,13 +120,21 @@ class LocalProvisioner(ProvisionerConfig):
         """See `kernelyard.hookspecs`."""
         with _explained(handle):
             ending = platform_processes().ending(_process(handle))
-        return None if ending is None else _status(handle, ending)
+        return None if ending is None else self._status(handle, ending)
 
     @hookimpl
     async def kernelyard_wait(self, handle: KernelHandle) -> ExitStatus:
         """See `kernelyard.hookspecs`."""
         with _explained(handle):
-            return _status(handle, await platform_processes().wait(_process(handle)))
+            return self._status(handle, await platform_processes().wait(_process(handle)))
+
+    def _status(self, handle: KernelHandle, ending: Ending) -> ExitStatus:
+        oom = OomCounter(str(handle.ref.get("oom_counter", "")), _number(handle, "oom_start"))
+        return exit_status(
+            ending.returncode,
+            _output(handle, _number(handle, "output_lines")),
+            oom_killed=0 if _process(handle) in self._killed else oom.risen(),
+        )
 
     @hookimpl
     async def kernelyard_signal(self, handle: KernelHandle, signum: int) -> None:
@@ -131,8 +145,11 @@ class LocalProvisioner(ProvisionerConfig):
     @hookimpl
     async def kernelyard_kill(self, handle: KernelHandle) -> None:
         """See `kernelyard.hookspecs`."""
+        process = _process(handle)
         with _explained(handle):
-            await platform_processes().kill(_process(handle))
+            if platform_processes().ending(process) is None:
+                self._killed.add(process)
+            await platform_processes().kill(process)
 
     @hookimpl
     async def kernelyard_cleanup(self, handle: KernelHandle, restart: bool) -> None:
@@ -141,6 +158,7 @@ class LocalProvisioner(ProvisionerConfig):
         with _explained(handle):
             if not await platform_processes().sweep(process, handle.kernel_id):
                 self.log.warning("kernel %s: processes of its group do not end", handle.kernel_id)
+        self._killed.discard(process)
         _at_exit.forget(process)
         _remove_files(handle, restart=restart)
 
@@ -264,12 +282,6 @@ def _output(handle: KernelHandle, count: int) -> tuple[str, ...]:
         return ()
     tail, cut = read_tail(Path(log), _number(handle, "log_start"))
     return last_lines(tail, cut=cut, count=count)
-
-
-def _status(handle: KernelHandle, ending: Ending) -> ExitStatus:
-    oom = OomCounter(str(handle.ref.get("oom_counter", "")), _number(handle, "oom_start"))
-    output = _output(handle, _number(handle, "output_lines"))
-    return exit_status(ending.returncode, output, oom_killed=oom.risen())
 
 
 def _number(handle: KernelHandle, key: str) -> int:
