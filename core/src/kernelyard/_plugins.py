@@ -35,6 +35,7 @@ __all__ = [
     "PROVISIONER_GROUP",
     "Relay",
     "entry_points",
+    "load_plugin",
     "load_plugins",
     "load_provisioner",
     "provisioner_name",
@@ -143,17 +144,24 @@ def load_plugins() -> tuple[tuple[str, object], ...]:
     plugins = []
     for name, point in sorted(entry_points(PLUGIN_GROUP).items()):
         try:
-            plugin = _load(point, Config())
-            _new_manager(
-                [(name, plugin)], hooks=("prepare", "on_launch", "on_exit", "on_restart", "on_cleanup")
-            )
+            plugins.append((name, load_plugin(point)))
         except BrokenPluginError:
             if name.startswith("policy"):
                 raise
             _logger.exception("plugin %r is left out", name)
-        else:
-            plugins.append((name, plugin))
     return tuple(plugins)
+
+
+def load_plugin(point: importlib.metadata.EntryPoint) -> object:
+    """Return an observer or a policy.
+
+    Raises:
+        BrokenPluginError: it cannot be loaded, does not keep the contract, or has hooks that only a provisioner may.
+    """
+    plugin = _load(point, Config())
+    allowed = ("prepare", "on_launch", "on_exit", "on_restart", "on_cleanup")
+    _new_manager([(point.name, plugin)], hooks=allowed)
+    return plugin
 
 
 def _new_manager(
