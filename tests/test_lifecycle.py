@@ -412,3 +412,24 @@ async def test_an_unknown_argument_is_named(script_kernel):
     with pytest.raises(TypeError, match=r"'memroy'.*provisioner_config"):
         await km.start_kernel(memroy="2g")
     assert km.state is State.NEW
+
+
+def test_a_program_may_use_several_event_loops_in_turn():
+    km = AsyncKernelManager()
+    dead = []
+    km.add_restart_callback(lambda: dead.append(1), "dead")
+    asyncio.run(km.start_kernel())
+    asyncio.run(km.wait_for_ready())
+
+    async def use():
+        async with km.client() as kc:
+            await kc.wait_for_ready(60)
+            assert (await kc.run("1 + 1")).data["text/plain"] == "2"
+
+    asyncio.run(use())
+    asyncio.run(km.interrupt_kernel())
+    asyncio.run(km.restart_kernel())
+    asyncio.run(use())
+    asyncio.run(km.shutdown_kernel())
+    assert km.exit_status.exit_code == 0
+    assert not dead

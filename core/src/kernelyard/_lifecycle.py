@@ -180,6 +180,7 @@ class Lifecycle:
             now: whether to kill it at once, without asking first.
             restart: whether the caller will launch another in its place.
         """
+        self._come_along()
         while self._operation is not None and self.state is not State.STOPPING:
             if not self._superseded:
                 self._superseded = True
@@ -220,6 +221,7 @@ class Lifecycle:
 
     async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
         """Wait for the end of a kernel that was asked to end, then end it by force."""
+        self._come_along()
         if self.handle is not None:
             self.state = State.STOPPING
             if not await self._has_ended(wait_time / 2):
@@ -237,6 +239,7 @@ class Lifecycle:
 
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does; at once if none runs or is being started."""
+        self._come_along()
         while self._exit is None or self._exit.done():
             if self._operation is None or self.state is State.STOPPING:
                 break
@@ -354,13 +357,30 @@ class Lifecycle:
                 await relay.kill(handle)
                 await relay.cleanup(handle)
             raise
-        loop = asyncio.get_running_loop()
         self.handle, self.state, self._answered = handle, State.RUNNING, False
         self._launched_at = time.monotonic()
-        self._exit = loop.create_future()
-        self._watcher = loop.create_task(self._watch(relay, handle, self._exit), name="kernelyard watch")
+        self._begin_to_watch(relay, handle)
         for client in list(self._clients):
             client.follow(handle.connection)
+
+    def _begin_to_watch(self, relay: Relay, handle: KernelHandle) -> None:
+        loop = asyncio.get_running_loop()
+        self._exit = loop.create_future()
+        self._watcher = loop.create_task(self._watch(relay, handle, self._exit), name="kernelyard watch")
+
+    def _come_along(self) -> None:
+        """Go on on the loop that runs now, if the kernel was launched on another: a program may use several in turn."""
+        if self.relay is None or self.handle is None or self._watcher is None or self.has_exited:
+            return
+        before = self._watcher.get_loop()
+        if before is asyncio.get_running_loop():
+            return
+        if not before.is_closed():
+            before.call_soon_threadsafe(self._watcher.cancel)
+        if self._control is not None:
+            self._control.stop_channels()
+            self._control = None
+        self._begin_to_watch(self.relay, self.handle)
 
     async def _watch(self, relay: Relay, handle: KernelHandle, ended: asyncio.Future[ExitStatus]) -> None:
         """Wait for the kernel's end, tell everybody, and do what is to be done if nobody asked for it."""
@@ -526,6 +546,7 @@ class Lifecycle:
         }
 
     def _refuse_if_busy(self, doing: str) -> None:
+        self._come_along()
         if self.state in (State.STARTING, State.RESTARTING, State.STOPPING):
             raise KernelBusyError(
                 f"Cannot {doing} the kernel: it is {self.state.value}.",

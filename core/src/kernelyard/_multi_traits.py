@@ -161,6 +161,10 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
     def __len__(self) -> int:
         return len(self.list_kernel_ids())
 
+    def __bool__(self) -> bool:
+        # traitlets asks a parent for its truth before it inherits its configuration: an empty table is a parent too.
+        return True
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.list_kernel_ids())
 
