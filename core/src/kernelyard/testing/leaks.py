@@ -80,7 +80,7 @@ def _processes() -> set[str]:
     found = set()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            found.add(f"{child.pid} ({child.name()}, {child.status()}, started {child.create_time()})")
+            found.add(f"{child.pid} ({child.name()}, started {child.create_time()})")
     return found
 
 
