@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from kernelyard.cli._terminal import USAGE, Failure, exit_code_of, tell
+from kernelyard.cli._terminal import USAGE, CommandError, exit_code_of, tell
 from kernelyard.errors import KernelyardError
 
 __all__ = ["app", "run_app"]
@@ -73,7 +73,7 @@ def run_app(args: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
     except OSError as error:
-        tell(Failure(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        tell(CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
         return USAGE
     return 0 if status is None else int(status)
 

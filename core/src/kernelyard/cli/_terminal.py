@@ -16,7 +16,7 @@ from kernelyard.errors import KernelSpecError, KernelyardError, ProvisionerError
 __all__ = [
     "NOT_STARTED",
     "USAGE",
-    "Failure",
+    "CommandError",
     "exit_code_of",
     "print_json",
     "print_table",
@@ -60,13 +60,13 @@ def tell(error: KernelyardError) -> None:
     say(_readable(error))
 
 
-class Failure(KernelyardError):
+class CommandError(KernelyardError):
     """A command cannot do what it was asked to, for a reason that is its own."""
 
 
 def exit_code_of(error: KernelyardError) -> int:
     """Return the exit status of a command that ends with this error."""
-    return USAGE if isinstance(error, Failure | KernelSpecError | ProvisionerError) else NOT_STARTED
+    return USAGE if isinstance(error, CommandError | KernelSpecError | ProvisionerError) else NOT_STARTED
 
 
 def _readable(error: KernelyardError) -> str:

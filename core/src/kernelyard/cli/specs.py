@@ -117,14 +117,14 @@ def install(directory: str, name: str | None, user: bool, prefix: str | None, sy
             directory, name, user=user, prefix=sys.prefix if sys_prefix else prefix
         )
     except PermissionError as error:
-        raise _terminal.Failure(
+        raise _terminal.CommandError(
             f"{directory} cannot be installed: {error.filename}: {error.strerror}.",
             hint="--user installs it for you only, --sys-prefix into the environment of this Python.",
         ) from error
     except OSError as error:
-        raise _terminal.Failure(f"{directory} cannot be installed: {error}.") from error
+        raise _terminal.CommandError(f"{directory} cannot be installed: {error}.") from error
     except ValueError as error:
-        raise _terminal.Failure(str(error)) from error
+        raise _terminal.CommandError(str(error)) from error
     click.echo(f"Installed {Path(path).name} in {path}")
     if str(Path(path).parent) not in manager.kernel_dirs:
         _terminal.say(f"warning: {Path(path).parent} is not searched for kernelspecs (see JUPYTER_PATH)")
@@ -152,5 +152,5 @@ def remove(names: tuple[str, ...], yes: bool) -> int:
         try:
             click.echo(f"Removed {manager.remove_kernel_spec(name)}")
         except OSError as error:
-            raise _terminal.Failure(f"{name} cannot be removed: {error}.") from error
+            raise _terminal.CommandError(f"{name} cannot be removed: {error}.") from error
     return 0
