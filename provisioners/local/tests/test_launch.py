@@ -268,6 +268,41 @@ async def test_taken_port_is_the_reason_of_the_end(provisioner, launch):
     assert status.exit_code == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+async def test_launch_that_runs_out_of_descriptors_leaves_nothing(directory):
+    """Whichever step it is that cannot be done."""
+    program = f"""
+import asyncio, os, resource
+from pathlib import Path
+import psutil
+from kernelyard.errors import LaunchError
+from kernelyard.types import *
+from kernelyard_local import LocalProvisioner
+async def main():
+    local, refused = LocalProvisioner(), 0
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for spare in [*range(1, 16), 100]:
+        request = LaunchRequest(kernel_id="k", argv=("sleep", "3600"), connection=ConnectionInfo(),
+                                connection_file="{directory}/k.json")
+        held = len(os.listdir("/proc/self/fd")) - 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held + spare, hard))
+        try:
+            handle = await local.kernelyard_launch(request)
+        except LaunchError:
+            handle, refused = None, refused + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if handle is not None:
+            await local.kernelyard_cleanup(handle, False)
+        assert psutil.Process().children() == [], spare
+        assert list(Path("{directory}").iterdir()) == [], spare
+        assert len(os.listdir("/proc/self/fd")) - 1 == held, spare
+    assert 5 < refused < 16, refused
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # Limits --------------------------------------------------------------------------------------------------------
 
 

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["MARK", "Ending", "ProcessId", "Processes", "platform_processes", "spawn"]
+__all__ = ["MARK", "Ending", "ProcessId", "Processes", "discard", "platform_processes", "spawn"]
 
 #: The environment variable by which the processes of a kernel are known when the kernel's own one has gone.
 MARK = "KERNELYARD_KERNEL_ID"
@@ -163,3 +165,14 @@ def spawn(
         stderr=stderr,
         **options,
     )
+
+
+def discard(child: subprocess.Popen[bytes]) -> None:
+    """Kill and reap a child of this process that was just started. It needs no file descriptor."""
+    if os.name == "nt":
+        child.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # not yet reaped, so the number is its own
+    with suppress(ChildProcessError):
+        os.waitpid(child.pid, 0)

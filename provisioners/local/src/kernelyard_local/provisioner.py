@@ -25,7 +25,7 @@ from kernelyard_local import _at_exit
 from kernelyard_local._endpoints import endpoints
 from kernelyard_local._limits import OomCounter, limit, not_enforced, rlimits
 from kernelyard_local._output import exit_status, last_lines, open_log, read_tail
-from kernelyard_local._process import Ending, ProcessId, platform_processes, spawn
+from kernelyard_local._process import Ending, ProcessId, discard, platform_processes, spawn
 from kernelyard_local._request import command, environment, log_path, needs_log, start_error
 
 __all__ = ["LocalProvisioner"]
@@ -92,8 +92,8 @@ class LocalProvisioner(ProvisionerConfig):
                 )
             except OSError as error:
                 raise start_error(request, argv, error) from error
+            undo.callback(discard, child)
             process = platform_processes().adopt(child)
-            undo.callback(platform_processes().end_now, process)
         limit(process.pid, request.resources)
         oom = OomCounter.of_this_process()
         handle = KernelHandle(
