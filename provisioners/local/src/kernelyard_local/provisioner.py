@@ -75,6 +75,7 @@ class LocalProvisioner(ProvisionerConfig):
     def _launch(self, request: LaunchRequest, undo: ExitStack) -> KernelHandle:
         """Start the process, and put on `undo` what takes it back."""
         argv = command(request)
+        oom = OomCounter.of_this_process()
         with endpoints(request) as (endpoint, inherited), _streams(request, undo) as streams:
             connection = dataclasses.replace(
                 endpoint, kernel_name=endpoint.kernel_name or request.kernel_name
@@ -95,7 +96,6 @@ class LocalProvisioner(ProvisionerConfig):
             undo.callback(discard, child)
             process = platform_processes().adopt(child)
         limit(process.pid, request.resources)
-        oom = OomCounter.of_this_process()
         handle = KernelHandle(
             provisioner=request.provisioner,
             kernel_id=request.kernel_id,
