@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import psutil
 
+CTRL_C, CTRL_D = "\x03", "\x04"
+
 #: Seconds after which a test gives up on the command.
 PATIENCE = 60.0
 
 COMMAND = (sys.executable, "-m", "kernelyard")
 
 #: Makes the terminal on standard input the one of this session, so that its Ctrl-C comes as a signal.
-_TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
+_TAKE_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ def kernelyard(*args: str, piped: str | None = None, env: Mapping[str, str] | No
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def start(*args: str, before: Sequence[str] = (), env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    *args: str, before: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start the command with pipes to read from; `before` are words to put before it, such as of a shell."""
     return subprocess.Popen(
         [*before, *COMMAND, *args],
@@ -82,7 +84,7 @@ class Terminal:
         os.close(self._master)
 
     def type(self, text: str) -> None:
-        """Type something: "\\x03" is Ctrl-C, "\\x04" is Ctrl-D."""
+        """Type something; `CTRL_C` and `CTRL_D` are keys too."""
         os.write(self._master, text.encode())
 
     def see(self, text: str) -> None:

@@ -139,7 +139,9 @@ def test_a_signal_ends_the_kernel_and_the_command(signum: signal.Signals, status
 
 
 def test_a_signal_before_the_kernel_answers_ends_it_too(script_kernel: MakeKernel, runtime_dir: Path) -> None:
-    name = script_kernel(f"import pathlib, time; pathlib.Path({str(runtime_dir / 'up')!r}).touch(); time.sleep(600)")
+    name = script_kernel(
+        f"import pathlib, time; pathlib.Path({str(runtime_dir / 'up')!r}).touch(); time.sleep(600)"
+    )
     with start("run", "-k", name, "-c", "1") as process:
         while not (runtime_dir / "up").exists():
             assert process.poll() is None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kernelyard.cli._terminal import strip_colours
 
-from tests.cli.command import Terminal
+from tests.cli.command import CTRL_C, CTRL_D, Terminal
 from tests.conftest import MakeKernel
 
-CTRL_C, CTRL_D = "\x03", "\x04"
 BUSY = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.1)"
 
 
@@ -42,7 +42,9 @@ def test_a_second_ctrl_c_stops_the_kernel() -> None:
 
 
 def test_ctrl_c_before_the_kernel_answers_ends_everything(script_kernel: MakeKernel, tmp_path: Path) -> None:
-    name = script_kernel(f"import pathlib, time; pathlib.Path({str(tmp_path / 'up')!r}).touch(); time.sleep(600)")
+    name = script_kernel(
+        f"import pathlib, time; pathlib.Path({str(tmp_path / 'up')!r}).touch(); time.sleep(600)"
+    )
     with Terminal("run", "-k", name, "-c", "1") as terminal:
         while not (tmp_path / "up").exists():
             pass
@@ -119,4 +121,6 @@ def test_a_table_fits_the_terminal(make_kernel: MakeKernel) -> None:
     make_kernel("one", display_name="A kernel " * 20)
     with Terminal("specs", "list", env={"COLUMNS": "70", "NO_COLOR": "1"}) as terminal:
         assert terminal.end() == 0
-        assert max(len(line) for line in terminal.screen.splitlines()) <= 70
+    shown = strip_colours(terminal.screen)
+    assert max(len(line) for line in shown.splitlines()) <= 70
+    assert "…" not in shown

@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="`kernelyard COMMAND --help` says more about a command.",
 )
-@click.version_option(package_name="kernelyard-core", prog_name="kernelyard")
+@click.version_option(package_name="kernelyard-core", message="%(prog)s %(version)s")
 def app() -> None:
     """Run code on Jupyter kernels, wherever they are, and look after kernelspecs and provisioners."""
 

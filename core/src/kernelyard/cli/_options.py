@@ -27,10 +27,14 @@ def kernel_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return sorted(name for name in found if name.startswith(incomplete.lower()))
 
 
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def value_of(text: str) -> Any:
     """Return what a text means as JSON, or the text itself if it is not JSON."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
 

@@ -95,12 +95,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.text import Text
 
     terminal = sys.stdout.isatty()
-    table = Table(
-        *columns,
-        box=None,
-        pad_edge=False,
-        header_style="bold cyan",
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold cyan")
+    for name in columns:
+        table.add_column(name, overflow="fold")  # a path that is cut short is of no use
     for row in rows:
         table.add_row(*(Text(cell) if terminal else Text(" ".join(cell.split("\n"))) for cell in row))
     console = Console(width=None if terminal else 100_000, highlight=False)

@@ -126,8 +126,6 @@ def install(directory: str, name: str | None, user: bool, prefix: str | None, sy
     except ValueError as error:
         raise _terminal.CommandError(str(error)) from error
     click.echo(f"Installed {Path(path).name} in {path}")
-    if str(Path(path).parent) not in manager.kernel_dirs:
-        _terminal.say(f"warning: {Path(path).parent} is not searched for kernelspecs (see JUPYTER_PATH)")
 
 
 @command.command(short_help="Remove kernelspecs.")
