@@ -269,7 +269,7 @@ class ConnectionTraits(LoggingConfigurable):
             self.connection_file = str(Path(directory, f"kernel-{kernel_id or uuid.uuid4()}.json"))
         self.connection_file = str(Path(self.connection_file).absolute())
         if self.transport == "ipc" and not self.ip:
-            self.ip = str(Path(self.connection_file).with_suffix("")) + "-ipc"
+            self.ip = files.ipc_prefix(self.connection_file)
 
     def _close_context(self) -> None:
         """End the context that was made here; a later use makes a new one."""

@@ -1,16 +1,17 @@
-"""From a kernelspec and the arguments of a start to a `LaunchRequest`: pure, but for reading the environment given."""
+"""From a kernelspec and the arguments of a start to a `LaunchRequest`: pure, but for a look whether there is a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kernelyard.config import Layer, parse_resources, resolve_settings
 from kernelyard.kernelspec import KernelSpec, format_argv, substitute_env
 from kernelyard.types import ConnectionInfo, LaunchRequest, Resources
 
-__all__ = ["CALLER", "Launch", "LaunchArguments", "build_launch"]
+__all__ = ["CALLER", "Launch", "LaunchArguments", "build_launch", "spec_source"]
 
 #: How messages and `kernelyard plan` name what the caller of start_kernel() set.
 CALLER = "start_kernel()"
@@ -81,6 +82,12 @@ class Launch:
     origins: Mapping[str, str]
 
 
+def spec_source(kernel_name: str, spec: KernelSpec) -> str:
+    """Return how messages name a kernelspec: its kernel.json, or its name if it is not from a file."""
+    file = Path(spec.resource_dir, "kernel.json")
+    return str(file) if spec.resource_dir and file.is_file() else f"kernelspec {kernel_name!r}"
+
+
 def build_launch(
     *,
     kernel_id: str,
@@ -107,7 +114,7 @@ def build_launch(
     Raises:
         InvalidConfigError: a setting or a resource that is unknown, locked, or of a wrong type.
     """
-    file = f"{spec.resource_dir}/kernel.json" if spec.resource_dir else f"kernelspec {kernel_name!r}"
+    file = spec_source(kernel_name, spec)
     settings, setting_origins = resolve_settings(
         provisioner,
         spec.provisioner_name,

@@ -112,6 +112,8 @@ class Lifecycle:
         self.handle: KernelHandle | None = None
         self.exit_status: ExitStatus | None = None
         self._owner = owner
+        #: What a shutdown with `restart=True` left for the start that is to follow.
+        self._kept: KernelHandle | None = None
         self._operation: asyncio.Task[None] | None = None
         self._superseded = False
         self._exit: asyncio.Future[ExitStatus] | None = None
@@ -159,6 +161,7 @@ class Lifecycle:
             now: whether to kill the old one at once.
             new_ports: whether to choose those ports anew that the caller did not configure.
         """
+        self._come_along()
         await self._wait_for_burial()
         self._refuse_if_busy("restart")
         if self.request is None:
@@ -193,7 +196,7 @@ class Lifecycle:
         elif self.handle is not None:
             await self._run(State.STOPPING, self._stop(now=now, restart=restart))
         else:
-            self._release(restart=restart)
+            await self._drop_kept(restart=restart)
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel runs, in the way that its kernelspec declares."""
@@ -233,7 +236,7 @@ class Lifecycle:
             if self.handle is not None:
                 await self._bury(restart=restart)
             else:
-                self._release(restart=restart)
+                await self._drop_kept(restart=restart)
 
     # What clients ask: kernelyard.wire.link.KernelLink -------------------------------------------------------
 
@@ -299,14 +302,19 @@ class Lifecycle:
             self._owner.end(error)
 
     async def _start(self, relay: Relay, request: LaunchRequest) -> None:
-        self.relay, self.request, self.exit_status = relay, request, None
+        if self._kept is not None and self.relay is not None and self.relay.name != relay.name:
+            await self._drop_kept(restart=False)
+        self.relay, self.request = relay, request
+        if self._kept is None:
+            self.exit_status = None
         try:
-            await self._launch(relay, request)
+            await self._launch(relay, dataclasses.replace(request, previous=self._kept))
         except BaseException as error:
             self.state = State.DEAD
             self.exit_status = getattr(error, "exit_status", None)
-            self._release(restart=False)
+            await self._drop_kept(restart=False)
             raise
+        self._kept = None
 
     async def _restart(self, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
         if self.handle is not None:
@@ -352,6 +360,8 @@ class Lifecycle:
             handle = await relay.launch(request)
             self._owner.connected(handle.connection)
             await relay.notify("launch", handle=handle)
+            if request.previous is not None:
+                await relay.notify("restart", handle=handle, status=self.exit_status)
         except BaseException:
             if handle is not None:
                 await relay.kill(handle)
@@ -437,8 +447,6 @@ class Lifecycle:
                 if self.state is not State.DEAD:
                     return
             else:
-                if self.relay is not None and self.handle is not None:
-                    await self.relay.notify("restart", handle=self.handle, status=status)
                 await self._owner.call_back("restart")
                 return
         if self.state is State.RUNNING:
@@ -471,9 +479,18 @@ class Lifecycle:
         try:
             await relay.cleanup(handle, restart=restart)
         finally:
+            self._kept = handle if restart else None
             self.handle, self.state = None, State.DEAD
             self._release(restart=restart)
         await relay.notify("cleanup", handle=handle, restart=restart)
+
+    async def _drop_kept(self, *, restart: bool) -> None:
+        """Remove what was kept for a start that does not follow after all."""
+        kept = None if restart else self._kept
+        if kept is not None and self.relay is not None:
+            self._kept = None
+            await self.relay.cleanup(kept)
+        self._release(restart=restart)
 
     def _release(self, *, restart: bool) -> None:
         """Tell the owner that nothing of the kernel is left, unless another comes in its place."""
@@ -546,7 +563,6 @@ class Lifecycle:
         }
 
     def _refuse_if_busy(self, doing: str) -> None:
-        self._come_along()
         if self.state in (State.STARTING, State.RESTARTING, State.STOPPING):
             raise KernelBusyError(
                 f"Cannot {doing} the kernel: it is {self.state.value}.",
@@ -555,6 +571,7 @@ class Lifecycle:
             )
 
     def _require_running(self, doing: str) -> tuple[Relay, KernelHandle]:
+        self._come_along()
         self._refuse_if_busy(doing)
         if self.relay is None or self.handle is None:
             ended = "" if self.exit_status is None else f" It {self.exit_status.describe()}."

@@ -373,7 +373,7 @@ class ManagerTraits(ConnectionTraits):
             TypeError: an argument that `start_kernel` does not take.
             LaunchError: encryption is required, and the kernel does not declare that it can.
         """
-        from kernelyard._launch import LaunchArguments, build_launch
+        from kernelyard._launch import LaunchArguments, build_launch, spec_source
 
         kwargs = self._take_own_arguments(kwargs)
         spec = self._required_spec()
@@ -384,7 +384,9 @@ class ManagerTraits(ConnectionTraits):
             kernel_id=self.kernel_id,
             kernel_name=self.kernel_name,
             spec=spec,
-            provisioner=load_provisioner(spec.provisioner_name, self.config),
+            provisioner=load_provisioner(
+                spec.provisioner_name, self.config, asked_by=spec_source(self.kernel_name, spec)
+            ),
             arguments=LaunchArguments.from_kwargs(spec, kwargs),
             connection=self.connection.with_ports(self._wanted_ports()),
             connection_file=self.connection_file,

@@ -81,12 +81,13 @@ def described(point: importlib.metadata.EntryPoint) -> str:
 _provisioners: dict[tuple[str, str], object] = {}
 
 
-def load_provisioner(name: str, config: Config | None = None) -> object:
+def load_provisioner(name: str, config: Config | None = None, *, asked_by: str = "") -> object:
     """Return the provisioner of that name, made once per configuration.
 
     Args:
         name: the entry point's name.
         config: the site's traitlets configuration.
+        asked_by: what names this provisioner, such as a kernel.json's path, for the error.
 
     Raises:
         ProvisionerNotFoundError: nothing of that name is installed.
@@ -100,7 +101,7 @@ def load_provisioner(name: str, config: Config | None = None) -> object:
         if name not in known:
             installed = ", ".join(sorted(known)) or "none"
             raise ProvisionerNotFoundError(
-                f"No provisioner {name!r} is installed; installed: {installed}.",
+                f"{asked_by + ': ' if asked_by else ''}No provisioner {name!r} is installed; installed: {installed}.",
                 provisioner=name,
                 hint=f"{nearest(name, known)}Try: pip install kernelyard-{name}",
             )

@@ -30,6 +30,7 @@ __all__ = [
     "PortReservation",
     "find_connection_file",
     "ipc_paths",
+    "ipc_prefix",
     "new_curve_keys",
     "new_key",
     "read_connection_file",
@@ -43,6 +44,12 @@ CONNECTION_FILE_LIMIT = 65536
 
 #: Whether a kernel can bind to a port that a bound, not listening socket holds.
 RESERVES_PORTS = sys.platform == "linux"
+
+#: Bytes that the path of a socket may have: what sun_path holds, without the zero at its end.
+SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
+
+#: How the directories begin that are made for sockets.
+_IPC_DIRECTORY = "kernelyard-ipc-"
 
 _LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 
@@ -179,6 +186,18 @@ def ipc_paths(connection: ConnectionInfo) -> list[Path]:
     return [Path(f"{connection.ip}-{port}") for port in connection.ports.values() if port]
 
 
+def ipc_prefix(connection_file: str | os.PathLike[str]) -> str:
+    """Return the beginning of the socket paths of a new ipc connection. Nothing is made yet.
+
+    They lie beside the connection file, as jupyter_client's do; where that path is too long for a socket, in a
+    directory of their own for temporary files, which whoever makes the sockets makes with mode 0700.
+    """
+    beside = str(Path(connection_file).absolute().with_suffix("")) + "-ipc"
+    if len(os.fsencode(beside)) + len("-5") <= SOCKET_PATH_LIMIT:
+        return beside
+    return str(Path(tempfile.gettempdir(), f"{_IPC_DIRECTORY}{secrets.token_hex(8)}", "ipc"))
+
+
 def write_connection_file(path: str | os.PathLike[str], connection: ConnectionInfo, **more: Any) -> None:
     """Write a connection file that only its owner can read, all at once: a reader sees the old one or the new one.
 
@@ -236,6 +255,11 @@ def remove_connection_file(
     for each in paths:
         with suppress(FileNotFoundError):
             each.unlink()
+    if connection is not None and connection.transport == "ipc":
+        directory = Path(connection.ip).parent
+        if directory.name.startswith(_IPC_DIRECTORY):
+            with suppress(OSError):  # gone already, or not empty: then it is not only ours
+                directory.rmdir()
 
 
 def find_connection_file(name: str | None = None, path: str | None = None) -> str:

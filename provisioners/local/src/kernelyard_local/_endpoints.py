@@ -5,19 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kernelyard.connection import free_ipc_numbers, ipc_paths, reserve_ports
+from kernelyard.connection import SOCKET_PATH_LIMIT, free_ipc_numbers, ipc_paths, reserve_ports
 from kernelyard.errors import LaunchError, PortConflictError
 from kernelyard.types import Channel, ConnectionInfo, LaunchRequest
 
 __all__ = ["endpoints"]
-
-#: Bytes that the path of a socket file may have at most: the system's field, without the zero byte that ends it.
-SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 
 _EVERY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - recognised here, not bound to
 
