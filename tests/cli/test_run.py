@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,14 @@ from tests.cli.command import PATIENCE, kernelyard, start
 from tests.conftest import MakeKernel
 
 
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A pipe with a name: who opens one end waits for who opens the other."""
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    return path
+
+
 def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -27,14 +36,13 @@ def test_outputs_go_where_the_code_sends_them_and_results_are_text() -> None:
     assert (result.status, result.out, result.err) == (0, "out\n# md\n42\n", "err\n")
 
 
-def test_output_comes_while_the_code_runs(tmp_path: Path) -> None:
+def test_output_comes_while_the_code_runs(gate: Path) -> None:
     """The code goes on only after its first output was read."""
-    go = tmp_path / "go"
-    code = f"import os, time\nprint('first', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
-    with start("run", "-c", code + "print('second')") as process:
+    code = f"print('first', flush=True)\nopen({str(gate)!r}).read()\nprint('second')"
+    with start("run", "-c", code) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"first\n"
-        go.touch()
+        gate.write_bytes(b"go on")
         assert process.stdout.read() == b"second\n"
         assert process.wait(PATIENCE) == 0
 
@@ -138,28 +146,45 @@ def test_a_signal_ends_the_kernel_and_the_command(signum: signal.Signals, status
         assert process.wait(PATIENCE) == status
 
 
-def test_a_signal_before_the_kernel_answers_ends_it_too(script_kernel: MakeKernel, runtime_dir: Path) -> None:
-    name = script_kernel(
-        f"import pathlib, time; pathlib.Path({str(runtime_dir / 'up')!r}).touch(); time.sleep(600)"
-    )
+def test_a_signal_before_the_kernel_answers_ends_it_too(script_kernel: MakeKernel, gate: Path) -> None:
+    name = script_kernel(f"import time; open({str(gate)!r}, 'w').close(); time.sleep(600)")
     with start("run", "-k", name, "-c", "1") as process:
-        while not (runtime_dir / "up").exists():
-            assert process.poll() is None
+        gate.read_bytes()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
-    (runtime_dir / "up").unlink()
 
 
-def test_a_hangup_that_the_caller_switched_off_stays_off(tmp_path: Path) -> None:
+def test_a_second_signal_ends_a_kernel_that_takes_its_time(tmp_path: Path) -> None:
+    """The kernel ignores what it is asked; it is killed long before the shutdown would have come to SIGTERM."""
+    told = tmp_path / "told"
+    code = f"import pathlib, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntold = pathlib.Path({str(told)!r})\n"
+    code += (
+        "signal.signal(signal.SIGTERM, lambda *_: told.touch())\nprint('begun', flush=True)\nwhile True: pass"
+    )
+    with start("run", "-c", code) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(PATIENCE) in (143, 129)  # either of them may be seen first
+    assert not told.exists()
+
+
+def test_a_hangup_that_the_caller_switched_off_stays_off(gate: Path) -> None:
     """As with nohup."""
-    go = tmp_path / "go"
-    code = f"import os, time\nprint('begun', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    code = f"print('begun', flush=True)\nopen({str(gate)!r}).read()"
     with start("run", "-c", code, before=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGHUP)
-        go.touch()
+        gate.write_bytes(b"go on")
         assert process.wait(PATIENCE) == 0
+
+
+def test_streams_that_are_closed_are_no_error() -> None:
+    """As with `>&-`: the numbers of the streams must not go to sockets."""
+    with start("run", "-c", "print(1)\n1/0", before=("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")) as process:
+        assert process.wait(PATIENCE) == 1
 
 
 def test_an_output_that_nobody_reads_any_more_ends_the_kernel() -> None:

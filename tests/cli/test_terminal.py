@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,11 @@ def test_a_second_ctrl_c_stops_the_kernel() -> None:
 
 
 def test_ctrl_c_before_the_kernel_answers_ends_everything(script_kernel: MakeKernel, tmp_path: Path) -> None:
-    name = script_kernel(
-        f"import pathlib, time; pathlib.Path({str(tmp_path / 'up')!r}).touch(); time.sleep(600)"
-    )
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)  # the kernel waits here until the test does, and the other way round
+    name = script_kernel(f"import time; open({str(gate)!r}, 'w').close(); time.sleep(600)")
     with Terminal("run", "-k", name, "-c", "1") as terminal:
-        while not (tmp_path / "up").exists():
-            pass
+        gate.read_bytes()
         terminal.type(CTRL_C)
         assert terminal.end() == 130
     assert "Traceback" not in terminal.screen

@@ -24,10 +24,10 @@ class Answers:
         stream: standard input.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._reader = LineReader(stream)
-        self._is_terminal = stream is not None and stream.isatty()
+        self._is_terminal = stream.isatty()
 
     async def answer(self, question: Message) -> str | None:
         """Return the answer to an input_request, or None if standard input is at its end.
@@ -49,9 +49,9 @@ class Answers:
 
 
 @contextmanager
-def _no_echo(stream: TextIO | None) -> Iterator[None]:
+def _no_echo(stream: TextIO) -> Iterator[None]:
     """Do not show what is typed at a terminal."""
-    if stream is None or sys.platform == "win32":  # a console there has no such switch
+    if sys.platform == "win32":  # a console there has no such switch
         yield
         return
     import termios

@@ -54,6 +54,7 @@ def run_app(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words after the program's name; None = those of this process.
     """
+    _fill_standard_streams()
     _log_to_stderr()
     try:
         # A command returns its exit status, or None for 0; so does click itself after --help.
@@ -76,6 +77,16 @@ def run_app(args: Sequence[str] | None = None) -> int:
         tell(CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
         return USAGE
     return 0 if status is None else int(status)
+
+
+def _fill_standard_streams() -> None:
+    """Put the null device in the place of standard streams that were closed, as in `kernelyard run >&-`.
+
+    Otherwise the next socket gets the number of the stream, and what is written to the stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - it stays open
 
 
 class _OneLine(logging.Formatter):

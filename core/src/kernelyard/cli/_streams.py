@@ -18,12 +18,12 @@ class Writer:
     """Writes text to a stream, at once and unbuffered.
 
     Args:
-        stream: the stream; None, which is what Python makes of a stream that was closed, takes everything silently.
+        stream: the stream.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._fd = None if stream is None else stream.fileno()
-        self._encoding = "utf-8" if stream is None else stream.encoding
+    def __init__(self, stream: TextIO) -> None:
+        self._fd = stream.fileno()
+        self._encoding = stream.encoding
 
     async def write(self, text: str) -> None:
         """Write a text, and return when the other side has room for all of it.
@@ -32,8 +32,6 @@ class Writer:
             BrokenPipeError: nobody reads it any more.
             OSError: it cannot be written, such as to a full disk.
         """
-        if self._fd is None:
-            return
         left = memoryview(text.encode(self._encoding, "backslashreplace"))
         while left:
             if not _has_room(self._fd):
@@ -64,12 +62,12 @@ class LineReader:
     """Reads a stream, of which nothing was read before, line by line.
 
     Args:
-        stream: the stream; None, which is what Python makes of one that was closed, is at its end.
+        stream: the stream.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._fd = None if stream is None else stream.fileno()
-        self._encoding = "utf-8" if stream is None else stream.encoding
+    def __init__(self, stream: TextIO) -> None:
+        self._fd = stream.fileno()
+        self._encoding = stream.encoding
         self._held = b""
 
     async def line(self) -> str | None:
@@ -81,7 +79,7 @@ class LineReader:
             OSError: it cannot be read.
         """
         while b"\n" not in self._held:
-            more = b"" if self._fd is None else await _read(self._fd)
+            more = await _read(self._fd)
             if not more:
                 if not self._held:
                     return None

@@ -40,13 +40,10 @@ def strip_colours(text: str) -> str:
     return _ESCAPES.sub("", text)
 
 
-def wants_colours(stream: TextIO | None) -> bool:
+def wants_colours(stream: TextIO) -> bool:
     """Return whether colours may be written to a stream: it is a terminal, and NO_COLOR is empty or not set."""
-    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    with suppress(ValueError):  # it is closed
-        return stream.isatty()
-    return False
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and stream.isatty()
 
 
 def say(text: str) -> None:

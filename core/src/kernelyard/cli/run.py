@@ -117,7 +117,7 @@ def command(
 def _read(file: str | None) -> str:
     """Return the code in a file, or what is piped in."""
     if file in (None, "-"):
-        if sys.stdin is None or (file is None and sys.stdin.isatty()):
+        if file is None and sys.stdin.isatty():
             raise click.UsageError("There is nothing to run: give -c CODE or FILE, or pipe code in.")
         name, content = "standard input", sys.stdin.buffer.read()
     else:

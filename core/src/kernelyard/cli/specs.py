@@ -141,7 +141,7 @@ def remove(names: tuple[str, ...], yes: bool) -> int:
         if name.lower() not in found:
             manager.get_kernel_spec(name)  # raises the error that names those that there are
     if not yes:
-        if sys.stdin is None or not sys.stdin.isatty():
+        if not sys.stdin.isatty():
             raise click.UsageError("There is nobody to ask whether to remove them: give -y to remove them.")
         click.echo("\n".join(f"{name}  {found[name.lower()]}" for name in names), err=True)
         if not click.confirm("Remove?", err=True):
