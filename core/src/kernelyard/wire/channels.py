@@ -104,8 +104,12 @@ class MessageChannel:
     close = stop
 
     def reopen(self) -> None:
-        """Connect anew, to where the kernel is now. The queue, and those who wait on it, stay."""
+        """Connect anew, to where the kernel is now.
+
+        The queue, and those who wait on it, stay. What has arrived is received; what was not sent yet is dropped.
+        """
         if self._watched is not None:
+            self._receive()
             old, self._watched = self._watched, None
             old.close(linger=0)
             self.start()
@@ -181,6 +185,10 @@ class MessageChannel:
         self._receive()
         return bool(self._messages)
 
+    def discard(self, unwanted: Callable[[Message], bool]) -> None:
+        """Drop messages from the queue."""
+        self._messages = deque(message for message in self._messages if not unwanted(message))
+
     def resume(self) -> None:
         """Read on, though the queue is full, because somebody waits for messages on this channel."""
         if self._watched is not None:
@@ -213,6 +221,9 @@ class MessageChannel:
                 try:
                     frames = watched.receive_frames()
                 except zmq.Again:
+                    return
+                except zmq.ContextTerminated:
+                    self.stop(linger=0)  # whoever gave the context has ended it
                     return
                 self._take(frames)
             if self._watched is not None:

@@ -210,17 +210,21 @@ class ConnectedClient(Endpoint):
             self._kernel.register(self)  # type: ignore[arg-type]  # AsyncKernelClient is the only one there is
         return Done()
 
-    def stop_channels(self) -> Done:
+    def stop_channels(self, *, linger: int | None = None) -> Done:
         """Disconnect from the kernel; requests that were sent still get out. Messages that came can still be fetched.
 
         Acts at once; what it returns may be awaited. May be called twice. Those who wait for a reply get a
         KernelDiedError.
+
+        Args:
+            linger: milliseconds for which requests still try to get out; by default a second at most. 0 = none.
         """
         if self._watcher is not None:
             if not self._watcher.get_loop().is_closed():
                 self._watcher.cancel()
             self._watcher = None
-        linger = LINGER_MS if self._owns_context else 1000
+        if linger is None:
+            linger = LINGER_MS if self._owns_context else 1000
         for channel in self._channels.values():
             channel.stop(linger if channel in (self._shell, self._control) else 0)
         self._hb.stop()
@@ -231,6 +235,19 @@ class ConnectedClient(Endpoint):
         if self._kernel is not None:
             self._kernel.unregister(self)  # type: ignore[arg-type]  # AsyncKernelClient is the only one there is
         return Done()
+
+    def renew(self) -> None:
+        """Be told that the kernel has ended, and that another will be started in its place.
+
+        The kernel's manager calls it, on the client's loop. Requests that did not get out are dropped: they must not
+        reach the next kernel, as their senders are told that they failed. Those that are sent from now on wait for it.
+        """
+        self._exchanges.epoch += 1
+        self._iopub.heard = False
+        if self.channels_running:
+            self._new_identity()
+            for channel in (self._shell, self._stdin, self._control):
+                channel.reopen()
 
     def follow(self, connection: ConnectionInfo) -> None:
         """Go on with a kernel that was restarted or has moved. The kernel's manager calls it, on the client's loop.
@@ -273,8 +290,8 @@ class ConnectedClient(Endpoint):
             exchange.abandon()
             self._exchanges.forget(exchange)
             raise
-        for each in self._channels.values():
-            each.resume()
+        self._iopub.resume()
+        self._channels[channel].resume()
         if self._kernel is not None and (self._watcher is None or self._watcher.done()):
             self._watcher = asyncio.get_running_loop().create_task(_watch(self._kernel, self._exchanges))
         return exchange
@@ -331,14 +348,16 @@ class ConnectedClient(Endpoint):
 async def _watch(kernel: KernelLink, exchanges: Exchanges) -> None:
     """Fail what waits for a kernel when it ends. It knows no client, which it would keep alive."""
     while True:
+        epoch = exchanges.epoch
         status = await kernel.wait_exit()
-        doomed = exchanges.waiting()
+        # Requests to the next kernel may have been sent already, if that was quick.
+        doomed = exchanges.waiting(epoch)
         # Not a wait for something: what the kernel said last has this long to arrive.
         await asyncio.sleep(LAST_WORDS)
         for exchange in doomed:
             if not exchange.done.done():
                 exchange.fail(_died("The kernel ended", status, exchange))
-        if not exchanges.waiting():
+        if not exchanges.waiting(exchanges.epoch):
             return
 
 

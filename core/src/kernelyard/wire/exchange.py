@@ -31,6 +31,7 @@ class Exchange:
 
     Attributes:
         done: the reply, or why there is none. Cancelling it gives the exchange up.
+        epoch: which of the kernels that the client has followed it was sent to, counted from 0.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Exchange:
         "_reply",
         "_timer",
         "done",
+        "epoch",
         "msg_id",
         "request",
     )
@@ -64,6 +66,7 @@ class Exchange:
         self.msg_id: str = request["msg_id"]
         self.request = request
         self.done: asyncio.Future[Message] = loop.create_future()
+        self.epoch = owner.epoch
         self._owner = owner
         self._channel = channel
         self._on_output = on_output
@@ -149,9 +152,14 @@ class Exchange:
 
 
 class Exchanges:
-    """The exchanges of a client that are not over."""
+    """The exchanges of a client that are not over.
+
+    Attributes:
+        epoch: how many times the kernel was replaced by another.
+    """
 
     def __init__(self) -> None:
+        self.epoch = 0
         self._open: dict[str, Exchange] = {}
 
     def __len__(self) -> int:
@@ -177,9 +185,9 @@ class Exchanges:
         """Give no more messages to an exchange."""
         self._open.pop(exchange.msg_id, None)
 
-    def waiting(self) -> list[Exchange]:
-        """Return those that somebody still waits for."""
-        return [exchange for exchange in self._open.values() if not exchange.done.done()]
+    def waiting(self, epoch: int) -> list[Exchange]:
+        """Return those that somebody still waits for, and that were sent in this epoch or before."""
+        return [each for each in self._open.values() if not each.done.done() and each.epoch <= epoch]
 
     def clear(self, make_error: Callable[[Exchange], BaseException]) -> None:
         """End all of them with an error."""

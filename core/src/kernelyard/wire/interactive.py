@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from kernelyard.wire.message import Message
 
 __all__ = ["SHOWN", "ask", "in_daemon_thread", "output_hook", "show"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: The types of message that `show` has something to show of.
@@ -77,7 +78,7 @@ def ask(message: Message) -> str:
         return "\x04"
 
 
-async def in_daemon_thread(function: Callable[[Message], T], message: Message) -> T:
+async def in_daemon_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that may block for ever, as a question does that nobody answers.
 
     It gets a daemon thread of its own, so that neither a cancelled caller nor the end of the program waits for it.
@@ -97,11 +98,11 @@ async def in_daemon_thread(function: Callable[[Message], T], message: Message) -
         value: T | None = None
         error: BaseException | None = None
         try:
-            value = function(message)
+            value = function(*args, **kwargs)
         except BaseException as raised:  # noqa: BLE001 - raised again where the result is awaited
             error = raised
         if not loop.is_closed():
             loop.call_soon_threadsafe(deliver, value, error)
 
-    threading.Thread(target=call, name="kernelyard-input", daemon=True).start()
+    threading.Thread(target=call, name="kernelyard-call", daemon=True).start()
     return await result

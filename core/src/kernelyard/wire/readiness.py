@@ -36,6 +36,8 @@ class ReadyClient(RequestingClient):
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Return when the kernel answers, and its outputs arrive.
 
+        What the kernel published about its own start, in answer to nobody, is dropped from the iopub channel.
+
         Args:
             timeout: seconds; None = no limit.
 
@@ -54,6 +56,7 @@ class ReadyClient(RequestingClient):
             how = "" if error.exit_status is None else f": {error.exit_status.describe()}"
             message = f"The kernel ended before it answered{how}."
             raise KernelStartError(message, exit_status=error.exit_status) from error
+        self._iopub.discard(lambda message: not message["parent_header"])
 
     async def _until_listening(self, timeout: float | None) -> float | None:
         """Return when the kernel answers and iopub delivers; at once if iopub has since the channels were started.

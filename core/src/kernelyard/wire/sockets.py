@@ -172,10 +172,9 @@ class LoopSocket:
         Args:
             linger: milliseconds for which ZeroMQ still tries to send what waits.
         """
-        if not self.socket.closed:
-            if not self.loop.is_closed():
-                self.pause()
-            _close(self.socket, linger)
+        if not self.loop.is_closed():
+            self.pause()
+        _close(self.socket, linger)
 
     def __del__(self) -> None:
         # Collected without close(): in any thread, so that only the loop itself may clean up.
@@ -202,4 +201,5 @@ def _dispose(loop: asyncio.AbstractEventLoop, fd: int, socket: zmq.Socket[bytes]
 
 def _close(socket: zmq.Socket[bytes], linger: int) -> None:
     _open.discard(socket)
-    socket.close(linger=linger)
+    if not socket.closed:
+        socket.close(linger=linger)
