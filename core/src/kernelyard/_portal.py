@@ -14,14 +14,76 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
-from anyio.from_thread import BlockingPortalProvider
-
 __all__ = ["Portal"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_provider = BlockingPortalProvider()
+
+class _LoopThread(threading.Thread):
+    """A thread with an event loop, from `start` to `end`."""
+
+    def __init__(self) -> None:
+        super().__init__(name="kernelyard", daemon=True)
+        self._running: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        self._ending = asyncio.Event()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; waits until it runs."""
+        return self._running.result()
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._running.done():
+                raise
+            self._running.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._running.set_result(asyncio.get_running_loop())
+        await self._ending.wait()
+
+    def end(self) -> None:
+        """Cancel what the loop still runs, and wait for the end of the thread."""
+        self.loop.call_soon_threadsafe(self._ending.set)
+        self.join()
+
+
+class _Background:
+    """The one loop of this process, and how many lease it."""
+
+    def __init__(self) -> None:
+        # Reentrant: the garbage collector may close a lease while this thread holds it.
+        self._lock = threading.RLock()
+        self._thread: _LoopThread | None = None
+        self._leases = 0
+
+    def lease(self) -> _LoopThread:
+        with self._lock:
+            self._leases += 1
+            try:
+                if self._thread is None:
+                    self._thread = _LoopThread()
+                    self._thread.start()
+            except BaseException:
+                self._leases -= 1
+                self._thread = None
+                raise
+            return self._thread
+
+    def give_back(self) -> None:
+        ended = None
+        with self._lock:
+            self._leases -= 1
+            if self._leases == 0:
+                ended, self._thread = self._thread, None
+        if ended is not None:
+            ended.end()
+
+
+_background = _Background()
 _leases: weakref.WeakSet[Portal] = weakref.WeakSet()
 
 
@@ -36,9 +98,9 @@ threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SL
 
 
 def _forget_parents_loop() -> None:
-    """A forked child has the parent's portal object, but not its thread."""
-    global _provider  # noqa: PLW0603 - the one loop of this process
-    _provider = BlockingPortalProvider()
+    """A forked child has the parent's thread object, but not its thread."""
+    global _background  # noqa: PLW0603 - the one loop of this process
+    _background = _Background()
 
 
 if hasattr(os, "register_at_fork"):
@@ -52,12 +114,12 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        self._provider = _provider
-        portal = self._provider.__enter__()
+        self._background = _background
+        self._thread = self._background.lease()
         try:
-            self.loop, self._thread = portal.call(_where_am_i)
+            self.loop = self._thread.loop
         except BaseException:
-            self._provider.__exit__(None, None, None)
+            self._background.give_back()
             raise
         self._closing = threading.Lock()
         self._open = True
@@ -72,7 +134,7 @@ class Portal:
         Raises:
             RuntimeError: called from the loop's own thread, which would wait for itself for ever.
         """
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread.ident:
             name = getattr(function, "__qualname__", function)
             raise RuntimeError(
                 f"{name}: a blocking call on kernelyard's own event loop (from a callback, probably) would wait for "
@@ -109,14 +171,10 @@ class Portal:
             if not self._open:
                 return
             self._open = False
-        if self._provider is not _provider:
+        if self._background is not _background:
             return  # of the parent of this forked process
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread.ident:
             # The garbage collector may run anywhere; the last lease waits for the loop's thread to end.
-            threading.Thread(target=self._provider.__exit__, args=(None, None, None), daemon=True).start()
+            threading.Thread(target=self._background.give_back, daemon=True).start()
         else:
-            self._provider.__exit__(None, None, None)
-
-
-async def _where_am_i() -> tuple[asyncio.AbstractEventLoop, int]:
-    return asyncio.get_running_loop(), threading.get_ident()
+            self._background.give_back()

@@ -158,11 +158,11 @@ class KernelManager(ManagerTraits):
 
     async def call_back(self, event: str) -> None:
         """Run the callbacks of an event in a thread, where they may call this manager; what one raises is logged."""
-        import anyio.to_thread
+        from kernelyard.wire.interactive import in_daemon_thread
 
         for callback in list(self._callbacks[event]):
             try:
-                await anyio.to_thread.run_sync(callback)
+                await in_daemon_thread(callback)
             except Exception:  # a callback may raise anything, and must not stop a kernel
                 self.log.exception("a callback for %r failed", event)
 
