@@ -114,6 +114,9 @@ class RunningKernel:
     def answered(self) -> None:
         self.answers += 1
 
+    def who(self) -> dict[str, str | None]:
+        return {"kernel_id": "the-kernel", "provisioner": "test"}
+
     def register(self, client: AsyncKernelClient) -> None:
         self.clients.append(client)
 

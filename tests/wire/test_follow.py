@@ -31,7 +31,7 @@ async def linked(kernel):
 async def restart(kernel, client, connection=None):
     """Do what a manager does."""
     kernel.kill()
-    await kernel.wait_exit()
+    client.renew()
     kernel.start(connection)
     client.follow(kernel.connection)
 
@@ -62,6 +62,17 @@ async def test_a_move_to_other_ports_and_another_key_is_followed(kernel, linked)
     assert await linked.hb_channel.beat(PATIENCE)
     # what had come before is there still
     assert (await linked.get_shell_msg(timeout=0))["parent_header"]["msg_id"] == unread
+
+
+async def test_a_request_that_failed_with_the_old_kernel_does_not_reach_the_new_one(kernel, linked):
+    linked.execute("import time; time.sleep(60)")
+    failing = linked.execute("x = 1", reply=True)
+    await restart(kernel, linked, kernel.connection)
+    meant_for_the_next = linked.execute("y = 1", reply=True)
+    with pytest.raises(KernelDiedError):
+        await failing
+    assert (await meant_for_the_next)["content"]["status"] == "ok"
+    assert (await linked.run("'x' in globals(), 'y' in globals()")).data == {"text/plain": "(False, True)"}
 
 
 async def test_a_request_without_wait_for_ready_after_a_move_is_not_lost(kernel, linked):

@@ -178,9 +178,9 @@ class BlockingConnectedClient:
         self._portal = portal
 
     @documented_as(AsyncKernelClient.stop_channels)
-    def stop_channels(self) -> None:
+    def stop_channels(self, *, linger: int | None = None) -> None:
         async def stop() -> None:
-            self._async.stop_channels()
+            self._async.stop_channels(linger=linger)
 
         portal = self._portal
         if portal is not None:
@@ -247,6 +247,13 @@ class BlockingConnectedClient:
             self._async.follow(connection)
 
         self._call(follow)
+
+    @documented_as(AsyncKernelClient.renew)
+    def renew(self) -> None:
+        async def renew() -> None:
+            self._async.renew()
+
+        self._call(renew)
 
     # Messages ---------------------------------------------------------------------------------------------------
 

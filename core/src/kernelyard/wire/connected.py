@@ -7,12 +7,11 @@ import logging
 import os
 import uuid
 from collections.abc import Generator
-from functools import partial
 from typing import Any, Literal
 
 import zmq
 
-from kernelyard.errors import KernelDiedError
+from kernelyard.errors import KernelDiedError, KernelStateError
 from kernelyard.types import Channel, ConnectionInfo, ExitStatus
 from kernelyard.wire.channels import MessageChannel
 from kernelyard.wire.endpoint import Endpoint
@@ -210,31 +209,33 @@ class ConnectedClient(Endpoint):
             self._kernel.register(self)  # type: ignore[arg-type]  # AsyncKernelClient is the only one there is
         return Done()
 
-    def stop_channels(self, *, linger: int | None = None) -> Done:
+    def stop_channels(self) -> Done:
         """Disconnect from the kernel; requests that were sent still get out. Messages that came can still be fetched.
 
         Acts at once; what it returns may be awaited. May be called twice. Those who wait for a reply get a
-        KernelDiedError.
-
-        Args:
-            linger: milliseconds for which requests still try to get out; by default a second at most. 0 = none.
+        KernelStateError.
         """
+        self._disconnect(LINGER_MS if self._owns_context else 1000)
+        return Done()
+
+    def abandon(self) -> None:
+        """Disconnect like `stop_channels`, but drop the requests that have not got out. For the kernel's manager."""
+        self._disconnect(0)
+
+    def _disconnect(self, linger: int) -> None:
         if self._watcher is not None:
             if not self._watcher.get_loop().is_closed():
                 self._watcher.cancel()
             self._watcher = None
-        if linger is None:
-            linger = LINGER_MS if self._owns_context else 1000
         for channel in self._channels.values():
             channel.stop(linger if channel in (self._shell, self._control) else 0)
         self._hb.stop()
-        self._exchanges.clear(partial(_died, "The client's channels were stopped", None))
+        self._exchanges.clear(_stopped)
         if self._owns_context and self._context is not None:
             context, self._context = self._context, None
             context.term()
         if self._kernel is not None:
             self._kernel.unregister(self)  # type: ignore[arg-type]  # AsyncKernelClient is the only one there is
-        return Done()
 
     def renew(self) -> None:
         """Be told that the kernel has ended, and that another will be started in its place.
@@ -265,6 +266,9 @@ class ConnectedClient(Endpoint):
             for channel in self._channels.values():
                 channel.reopen()
             self._hb.reopen()
+
+    def _who(self) -> dict[str, str | None]:
+        return {} if self._kernel is None else self._kernel.who()
 
     def _new_identity(self) -> None:
         # Never the same twice: a kernel may still hold the connection of before, and refuse a second of its name.
@@ -356,11 +360,15 @@ async def _watch(kernel: KernelLink, exchanges: Exchanges) -> None:
         await asyncio.sleep(LAST_WORDS)
         for exchange in doomed:
             if not exchange.done.done():
-                exchange.fail(_died("The kernel ended", status, exchange))
+                exchange.fail(_died(kernel, status, exchange))
         if not exchanges.waiting(exchanges.epoch):
             return
 
 
-def _died(what: str, status: ExitStatus | None, exchange: Exchange) -> KernelDiedError:
-    how = "" if status is None else f": {status.describe()}"
-    return KernelDiedError(f"{what} before {exchange.what} was over{how}.", exit_status=status)
+def _died(kernel: KernelLink, status: ExitStatus, exchange: Exchange) -> KernelDiedError:
+    message = f"The kernel ended before {exchange.what} was over: {status.describe()}."
+    return KernelDiedError(message, exit_status=status, **kernel.who())
+
+
+def _stopped(exchange: Exchange) -> KernelStateError:
+    return KernelStateError(f"The client's channels were stopped before {exchange.what} was over.")

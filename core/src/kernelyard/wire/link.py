@@ -21,6 +21,9 @@ class KernelLink(Protocol):
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does, for whatever reason; at once if none runs."""
 
+    def who(self) -> dict[str, str | None]:
+        """Return `kernel_id` and `provisioner`, to be put into an error."""
+
     def answered(self) -> None:
         """Be told that the kernel has answered. Cheap, and called more than once."""
 

@@ -51,11 +51,11 @@ class ReadyClient(RequestingClient):
             await self._until_listening(timeout)
         except TimeoutError as error:
             hint = "It may still be starting, be busy, or not be at this address."
-            raise KernelNotReadyError(str(error), hint=hint) from None
+            raise KernelNotReadyError(str(error), hint=hint, **self._who()) from None
         except KernelDiedError as error:
             how = "" if error.exit_status is None else f": {error.exit_status.describe()}"
             message = f"The kernel ended before it answered{how}."
-            raise KernelStartError(message, exit_status=error.exit_status) from error
+            raise KernelStartError(message, exit_status=error.exit_status, **self._who()) from error
         self._iopub.discard(lambda message: not message["parent_header"])
 
     async def _until_listening(self, timeout: float | None) -> float | None:
