@@ -144,16 +144,21 @@ def _policies() -> list[str]:
 def _origins(
     request: LaunchRequest, origins: Mapping[str, str], inherited: set[str], transport: str
 ) -> dict[str, str]:
-    named = {
-        field: layer.replace(f"{CALLER}'s provisioner_config", f"{_OPTIONS} (--set)")
-        .replace(f"{CALLER}'s resources", f"{_OPTIONS} (--resource)")
-        .replace(CALLER, _OPTIONS)
-        for field, layer in origins.items()
-        if field not in {f"env.{name}" for name in inherited}
+    """Return the layers of what is shown, with those of the caller named as the person knows them."""
+    hidden = {f"env.{name}" for name in inherited}
+    hidden |= {
+        f"resources.{name}" for name, value in dataclasses.asdict(request.resources).items() if value is None
     }
-    set_resources = {f"resources.{name}" for name in request.resources.asked()}
-    kept = {f: layer for f, layer in named.items() if not f.startswith("resources.") or f in set_resources}
-    return {**kept, "transport": "default" if transport == "tcp" else _OPTIONS}
+    shown = {part: _named(layer) for part, layer in origins.items() if part not in hidden}
+    return {**shown, "transport": "default" if transport == "tcp" else _OPTIONS}
+
+
+def _named(layer: str) -> str:
+    if layer == f"{CALLER}'s provisioner_config":
+        return f"{_OPTIONS} (--set)"
+    if layer == f"{CALLER}'s resources":
+        return f"{_OPTIONS} (--resource)"
+    return _OPTIONS if layer == CALLER else layer
 
 
 def _text(value: Any) -> str:
