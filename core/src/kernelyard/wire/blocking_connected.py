@@ -178,9 +178,9 @@ class BlockingConnectedClient:
         self._portal = portal
 
     @documented_as(AsyncKernelClient.stop_channels)
-    def stop_channels(self, *, linger: int | None = None) -> None:
+    def stop_channels(self) -> None:
         async def stop() -> None:
-            self._async.stop_channels(linger=linger)
+            self._async.stop_channels()
 
         portal = self._portal
         if portal is not None:
@@ -240,20 +240,6 @@ class BlockingConnectedClient:
     @documented_as(AsyncKernelClient.write_connection_file)
     def write_connection_file(self) -> None:
         self._async.write_connection_file()
-
-    @documented_as(AsyncKernelClient.follow)
-    def follow(self, connection: ConnectionInfo) -> None:
-        async def follow() -> None:
-            self._async.follow(connection)
-
-        self._call(follow)
-
-    @documented_as(AsyncKernelClient.renew)
-    def renew(self) -> None:
-        async def renew() -> None:
-            self._async.renew()
-
-        self._call(renew)
 
     # Messages ---------------------------------------------------------------------------------------------------
 
