@@ -17,7 +17,8 @@ _ELSEWHERE = (
 _WITH_CODE = [
     pytest.param(page, marks=_ELSEWHERE if "nbclient" in page.name else (), id=str(page.relative_to(ROOT)))
     for page in pages()
-    if any(block.language == "python" for block in blocks(page.read_text("utf-8")))
+    if page.parent.name != "reference"  # signatures
+    and any(block.language == "python" for block in blocks(page.read_text("utf-8")))
 ]
 
 
