@@ -143,6 +143,10 @@ def test_jupyter_clients_client_talks_to_kernelyards_kernel_and_the_other_way_ro
     other = kernelyard if package is jupyter_client else jupyter_client
     km = package.KernelManager()
     km.start_kernel()
+    ours = km.client()
+    ours.start_channels()
+    ours.wait_for_ready(timeout=60)
+    ours.stop_channels()
     kc = other.BlockingKernelClient(connection_file=km.connection_file)
     kc.load_connection_file()
     kc.start_channels()

@@ -47,30 +47,28 @@ class ForeignKernel(Lifecycle):
 
     async def interrupt(self) -> None:
         """Ask the kernel over its control channel to interrupt what it runs, and wait for its answer."""
-        await self._ask("interrupt", self._control_channel().interrupt(reply=True, timeout=self._patience))
+        await self._ask("interrupt", self._clients.control().interrupt(reply=True, timeout=self._patience))
 
     async def shutdown(self, *, now: bool, restart: bool = False) -> None:  # noqa: ARG002 - the owner's signature
         """Ask the kernel over its control channel to end, and wait for its answer."""
         try:
             await self._ask(
                 "shut down",
-                self._control_channel().shutdown(restart=restart, reply=True, timeout=self._patience),
+                self._clients.control().shutdown(restart=restart, reply=True, timeout=self._patience),
             )
         finally:
             await self.cleanup(restart=restart)
 
     async def request_shutdown(self, *, restart: bool) -> None:
         """Ask the kernel over its control channel to end."""
-        self._control_channel().shutdown(restart=restart)
+        self._clients.control().shutdown(restart=restart)
 
     async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
         """Do nothing: it is not ours to end by force."""
 
     async def cleanup(self, *, restart: bool) -> None:  # noqa: ARG002 - the owner's signature
         """Close this side's connection. The connection file is its owner's."""
-        if self._control is not None:
-            self._control.stop_channels()
-            self._control = None
+        self._clients.close_control()
 
     async def is_alive(self) -> bool:
         """Return whether the kernel answers on its heartbeat channel within a second."""

@@ -20,32 +20,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import signal
-import time
-import weakref
 from collections.abc import Coroutine
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kernelyard._shutdown import Action, descend, ladder
+from kernelyard._clients import Clients
+from kernelyard._owner import Owner
+from kernelyard._plugins import Relay
+from kernelyard._shutdown import Action, Step, descend, ladder
+from kernelyard._watch import Watch
 from kernelyard.errors import (
     KernelBusyError,
     KernelNotRunningError,
-    KernelStartError,
     KernelStateError,
     KernelyardError,
     LaunchCancelledError,
     PortConflictError,
+    Whose,
 )
-from kernelyard.types import ConnectionInfo, ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
+from kernelyard.types import ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
 
 if TYPE_CHECKING:
-    from kernelyard._plugins import Relay
-    from kernelyard._supervise import Supervisor
     from kernelyard.wire.client import AsyncKernelClient
 
-__all__ = ["Lifecycle", "Owner", "State"]
+__all__ = ["Lifecycle", "State"]
 
 #: Seconds to wait for word of the end of a kernel that its provisioner has killed.
 KILL_GRACE = 5.0
@@ -60,38 +59,6 @@ class State(str, Enum):
     RESTARTING = "restarting"
     STOPPING = "stopping"
     DEAD = "dead"
-
-
-class Owner(Protocol):
-    """What the state machine asks of its manager, and tells it."""
-
-    log: logging.Logger | logging.LoggerAdapter[Any]
-    shutdown_wait_time: float
-    stable_start_time: float
-
-    def supervisor(self) -> Supervisor | None:
-        """Return who decides about restarts after a death, or None if nobody does."""
-
-    def begin(self) -> None:
-        """Be told that an operation has begun: `ready` is a fresh future from now on."""
-
-    def end(self, error: BaseException | None) -> None:
-        """Be told that the operation has ended, and how."""
-
-    def connected(self, connection: ConnectionInfo) -> None:
-        """Be told where the channels are, after each launch."""
-
-    def released(self) -> None:
-        """Be told that nothing of the kernel is left."""
-
-    def idle(self) -> None:
-        """Be told that there is neither a kernel nor a client with open channels any more."""
-
-    def control_client(self) -> AsyncKernelClient:
-        """Return a new client of the kernel, whose channels are not started."""
-
-    async def call_back(self, event: str) -> None:
-        """Run the callbacks of an event, "restart" or "dead"."""
 
 
 class Lifecycle:
@@ -116,12 +83,9 @@ class Lifecycle:
         self._kept: KernelHandle | None = None
         self._operation: asyncio.Task[None] | None = None
         self._superseded = False
-        self._exit: asyncio.Future[ExitStatus] | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._control: AsyncKernelClient | None = None
-        self._clients: weakref.WeakSet[AsyncKernelClient] = weakref.WeakSet()
+        self._watch: Watch | None = None
+        self._clients = Clients(owner.control_client)
         self._answered = False
-        self._launched_at = 0.0
 
     #: Whether somebody else started the kernel.
     is_foreign = False
@@ -129,7 +93,7 @@ class Lifecycle:
     @property
     def has_exited(self) -> bool:
         """Whether the last kernel that was launched is known to have ended."""
-        return self._exit is not None and self._exit.done()
+        return self._watch is not None and self._watch.has_ended
 
     @property
     def is_idle(self) -> bool:
@@ -145,7 +109,7 @@ class Lifecycle:
             raise KernelStateError(
                 "Cannot start the kernel: it runs already.",
                 hint="Use restart_kernel(), or another manager for a second kernel.",
-                **self._who(),
+                **self.who(),
             )
 
     async def start(self, relay: Relay, request: LaunchRequest) -> None:
@@ -168,7 +132,7 @@ class Lifecycle:
             raise KernelNotRunningError(
                 "Cannot restart the kernel: it was never started.",
                 hint="Call start_kernel() first.",
-                **self._who(),
+                **self.who(),
             )
         await self._run(
             State.RESTARTING, self._restart(request or self.request, now=now, new_ports=new_ports)
@@ -243,12 +207,15 @@ class Lifecycle:
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does; at once if none runs or is being started."""
         self._come_along()
-        while self._exit is None or self._exit.done():
+        if self._watch is not None and self._watch.loop is not asyncio.get_running_loop():
+            elsewhere = asyncio.run_coroutine_threadsafe(self.wait_exit(), self._watch.loop)
+            return await asyncio.wrap_future(elsewhere)
+        while self._watch is None or self._watch.has_ended:
             if self._operation is None or self.state is State.STOPPING:
                 break
             await asyncio.wait([self._operation])
-        if self._exit is not None:
-            return await asyncio.shield(self._exit)
+        if self._watch is not None:
+            return await self._watch.status()
         return self.exit_status or ExitStatus(reason=ExitReason.LOST, hint="The kernel was never started.")
 
     def answered(self) -> None:
@@ -283,15 +250,14 @@ class Lifecycle:
             error = None if task.cancelled() else task.exception()
             if task.cancelled():
                 error = LaunchCancelledError(
-                    f"The kernel was shut down while it was {state.value}.", **self._who()
+                    f"The kernel was shut down while it was {state.value}.", **self.who()
                 )
             if error is not None:
                 raise error
         except asyncio.CancelledError as cancelled:
             error = cancelled
-            if (
-                self.state is State.RUNNING
-            ):  # it was complete when the caller was cancelled: undo it all the same
+            if self.state is State.RUNNING:
+                # It was complete when the caller was cancelled: undo it all the same.
                 self.state = State.STOPPING
                 await _finish(asyncio.get_running_loop().create_task(self._stop(now=True, restart=False)))
             raise
@@ -317,6 +283,8 @@ class Lifecycle:
         self._kept = None
 
     async def _restart(self, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
+        if (supervisor := self._owner.supervisor()) is not None:
+            supervisor.restarts = 0  # a person has looked after it
         if self.handle is not None:
             await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=True)
         await self._relaunch(request, new_ports=new_ports)
@@ -327,6 +295,7 @@ class Lifecycle:
             raise AssertionError("a kernel that was never started has no relay")
         relay, previous = self.relay, self.handle
         self.request = request
+        self._clients.renew()
         try:
             if delay > 0:
                 await asyncio.sleep(delay)
@@ -368,60 +337,32 @@ class Lifecycle:
                 await relay.cleanup(handle)
             raise
         self.handle, self.state, self._answered = handle, State.RUNNING, False
-        self._launched_at = time.monotonic()
-        self._begin_to_watch(relay, handle)
-        for client in list(self._clients):
-            client.follow(handle.connection)
-
-    def _begin_to_watch(self, relay: Relay, handle: KernelHandle) -> None:
-        loop = asyncio.get_running_loop()
-        self._exit = loop.create_future()
-        self._watcher = loop.create_task(self._watch(relay, handle, self._exit), name="kernelyard watch")
+        self._watch = Watch(relay, handle, self._placed, self._ended, self._owner.log)
+        self._clients.follow(handle.connection)
 
     def _come_along(self) -> None:
         """Go on on the loop that runs now, if the kernel was launched on another: a program may use several in turn."""
-        if self.relay is None or self.handle is None or self._watcher is None or self.has_exited:
-            return
-        before = self._watcher.get_loop()
-        if before is asyncio.get_running_loop():
-            return
-        if not before.is_closed():
-            before.call_soon_threadsafe(self._watcher.cancel)
-        if self._control is not None:
-            self._control.stop_channels()
-            self._control = None
-        self._begin_to_watch(self.relay, self.handle)
+        if self._watch is not None and self._watch.come_along():
+            self._clients.close_control()
 
-    async def _watch(self, relay: Relay, handle: KernelHandle, ended: asyncio.Future[ExitStatus]) -> None:
-        """Wait for the kernel's end, tell everybody, and do what is to be done if nobody asked for it."""
-        try:
-            status = await relay.wait(handle)
-        except KernelyardError as error:
-            self._owner.log.exception("kernel %s cannot be watched any more", handle.kernel_id)
-            status = ExitStatus(reason=ExitReason.LOST, hint=str(error))
-        status = self._placed(status)
-        lived = time.monotonic() - self._launched_at
-        self.exit_status = status
+    async def _ended(self, handle: KernelHandle, status: ExitStatus, lived: float) -> None:
+        """Tell everybody that the kernel has ended, and do what is to be done if nobody asked for it."""
         unexpected = self.state is State.RUNNING
-        ended.set_result(status)
-        await relay.notify("exit", handle=handle, status=status)
-        if unexpected and self.handle is handle:
-            try:
-                await self._died(status, lived)
-            except KernelyardError:
-                self._owner.log.exception("kernel %s: cleaning up after its death failed", handle.kernel_id)
+        if self.relay is not None:
+            await self.relay.notify("exit", handle=handle, status=status)
+        if unexpected and self.state is State.RUNNING and self.handle is handle:
+            await self._died(status, lived)
 
-    def _placed(self, status: ExitStatus) -> ExitStatus:
+    def _placed(self, status: ExitStatus, lived: float) -> ExitStatus:
         """Say in which phase a kernel ended: only the core knows whether it was asked to, or ever answered."""
         if self.state in (State.STOPPING, State.RESTARTING):
-            return dataclasses.replace(status, phase=Phase.STOPPING)
-        lived = time.monotonic() - self._launched_at
-        if self._answered or lived >= self._owner.stable_start_time:
-            return status
-        started = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
-        return dataclasses.replace(
-            status, phase=Phase.STARTING, reason=ExitReason.STARTUP if started else status.reason
-        )
+            status = dataclasses.replace(status, phase=Phase.STOPPING)
+        elif not self._answered and lived < self._owner.stable_start_time:
+            started = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
+            reason = ExitReason.STARTUP if started else status.reason
+            status = dataclasses.replace(status, phase=Phase.STARTING, reason=reason)
+        self.exit_status = status
+        return status
 
     async def _died(self, status: ExitStatus, lived: float) -> None:
         """Start a kernel again that ended unasked, or give it up."""
@@ -463,19 +404,15 @@ class Lifecycle:
             raise
         finally:
             await self._bury(restart=restart)
-            if self._watcher is not None:
-                await asyncio.wait(
-                    [self._watcher]
-                )  # the observers of the exit are told before the caller goes on
+            if self._watch is not None:
+                await self._watch.over()  # the observers of the exit are told before the caller goes on
 
     async def _bury(self, *, restart: bool) -> None:
         """Remove what is left of the kernel."""
         relay, handle = self.relay, self.handle
         if relay is None or handle is None:
             raise AssertionError("there is no kernel to clean up after")
-        if self._control is not None:
-            self._control.stop_channels()
-            self._control = None
+        self._clients.close_control()
         try:
             await relay.cleanup(handle, restart=restart)
         finally:
@@ -504,11 +441,11 @@ class Lifecycle:
 
     async def _wait_for_burial(self) -> None:
         """Let the cleaning up after a death come to its end: it is short, and nobody's operation to be busy with."""
-        by_watcher = self._watcher is not None and not self._watcher.done()
-        if self._operation is not None and self.state is State.STOPPING and by_watcher and self.has_exited:
+        after_death = self._watch is not None and self._watch.has_ended and not self._watch.is_over
+        if self._operation is not None and self.state is State.STOPPING and after_death:
             await asyncio.wait([self._operation])
 
-    async def _descend(self, steps: tuple[Any, ...], *, restart: bool) -> None:
+    async def _descend(self, steps: tuple[Step, ...], *, restart: bool) -> None:
         await descend(steps, lambda action: self._act(action, restart=restart), self._has_ended)
         if not await self._has_ended(KILL_GRACE):
             self._owner.log.error("kernel %s: no word of its end after it was killed", self._kernel_id)
@@ -525,7 +462,7 @@ class Lifecycle:
             if action is Action.INTERRUPT:
                 await self._interrupt()
             elif action is Action.REQUEST:
-                self._control_channel().shutdown(restart=restart)
+                self._clients.control().shutdown(restart=restart)
             else:
                 await relay.signal(handle, signal.SIGTERM, restart=restart)
         except (KernelyardError, OSError):
@@ -535,28 +472,19 @@ class Lifecycle:
         if self.relay is None or self.handle is None or self.request is None:
             return
         if self.request.interrupt_mode == "message":
-            self._control_channel().interrupt()
+            self._clients.control().interrupt()
         else:
             await self.relay.signal(self.handle, signal.SIGINT)
 
-    def _control_channel(self) -> AsyncKernelClient:
-        if self._control is None:
-            self._control = self._owner.control_client()
-            self._control.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
-        return self._control
-
     async def _has_ended(self, seconds: float) -> bool:
-        if self._exit is None:
-            return True
-        if not self._exit.done() and seconds > 0:
-            await asyncio.wait([self._exit], timeout=seconds)
-        return self._exit.done()
+        return self._watch is None or await self._watch.ends_within(seconds)
 
     @property
     def _kernel_id(self) -> str | None:
         return None if self.request is None else self.request.kernel_id
 
-    def _who(self) -> dict[str, Any]:
+    def who(self) -> Whose:
+        """Return the kernel's id and its provisioner's name, as the arguments of an error."""
         return {
             "kernel_id": self._kernel_id,
             "provisioner": None if self.relay is None else self.relay.name,
@@ -567,7 +495,7 @@ class Lifecycle:
             raise KernelBusyError(
                 f"Cannot {doing} the kernel: it is {self.state.value}.",
                 hint="Wait for its `ready` future, or shut it down: a shutdown always gets through.",
-                **self._who(),
+                **self.who(),
             )
 
     def _require_running(self, doing: str) -> tuple[Relay, KernelHandle]:
@@ -576,19 +504,9 @@ class Lifecycle:
         if self.relay is None or self.handle is None:
             ended = "" if self.exit_status is None else f" It {self.exit_status.describe()}."
             raise KernelNotRunningError(
-                f"Cannot {doing} the kernel: no kernel is running.{ended}", **self._who()
+                f"Cannot {doing} the kernel: no kernel is running.{ended}", **self.who()
             )
         return self.relay, self.handle
-
-
-def start_error(request: LaunchRequest, status: ExitStatus) -> KernelStartError:
-    """Return the error for a kernel that ended before it answered."""
-    return KernelStartError(
-        f"Kernel {request.kernel_name!r} {status.describe()}.",
-        kernel_id=request.kernel_id,
-        provisioner=request.provisioner,
-        exit_status=status,
-    )
 
 
 async def _finish(task: asyncio.Task[None]) -> None:

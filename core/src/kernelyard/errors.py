@@ -34,7 +34,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from kernelyard.types import ExitStatus
@@ -69,6 +69,13 @@ __all__ = [
     "UnknownHandleError",
     "UnknownKernelError",
 ]
+
+
+class Whose(TypedDict, total=False):
+    """Which kernel an error is about: arguments of `KernelyardError`."""
+
+    kernel_id: str | None
+    provisioner: str | None
 
 
 class KernelyardError(Exception):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import zmq
 
-from kernelyard.errors import KernelDiedError, KernelStateError
+from kernelyard.errors import KernelDiedError, KernelStateError, Whose
 from kernelyard.types import Channel, ConnectionInfo, ExitStatus
 from kernelyard.wire.channels import MessageChannel
 from kernelyard.wire.endpoint import Endpoint
@@ -267,7 +267,7 @@ class ConnectedClient(Endpoint):
                 channel.reopen()
             self._hb.reopen()
 
-    def _who(self) -> dict[str, str | None]:
+    def _who(self) -> Whose:
         return {} if self._kernel is None else self._kernel.who()
 
     def _new_identity(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from kernelyard.errors import Whose
 from kernelyard.types import ExitStatus
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class KernelLink(Protocol):
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does, for whatever reason; at once if none runs."""
 
-    def who(self) -> dict[str, str | None]:
+    def who(self) -> Whose:
         """Return `kernel_id` and `provisioner`, to be put into an error."""
 
     def answered(self) -> None:
