@@ -429,3 +429,42 @@ def test_the_blocking_client_class_can_be_replaced():
     km.start_kernel()
     assert type(km.client()) is Mine
     km.shutdown_kernel(now=True)
+
+
+def test_a_file_that_others_wrote_is_not_removed(tmp_path):
+    file = tmp_path / "theirs.json"
+    file.write_text("{}")
+    KernelManager(connection_file=str(file)).shutdown_kernel()
+    assert file.exists()
+
+
+def test_an_async_manager_gives_a_blocking_client_too():
+    async def start():
+        km = AsyncKernelManager()
+        await km.start_kernel()
+        await km.wait_for_ready()
+        return km
+
+    km = asyncio.run(start())
+    with km.blocking_client() as kc:
+        kc.wait_for_ready(timeout=60)
+        assert kc.run("1 + 1").data["text/plain"] == "2"
+    asyncio.run(km.shutdown_kernel(now=True))
+
+
+def test_async_raw_sockets_are_awaited():
+    async def main():
+        km = AsyncKernelManager()
+        await km.start_kernel()
+        shell, hb = km.connect_shell(), km.connect_hb()
+        km.session.send(shell, "kernel_info_request")
+        frames = await shell.recv_multipart()
+        _, frames = km.session.feed_identities(frames)
+        assert km.session.deserialize(frames)["msg_type"] == "kernel_info_reply"
+        await hb.send(b"ping")
+        assert await hb.recv() == b"ping"
+        shell.close()
+        hb.close()
+        await km.shutdown_kernel(now=True)
+
+    asyncio.run(main())

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
@@ -95,10 +96,10 @@ async def test_every_operation_by_id(script_kernel):
     await mkm.signal_kernel(kernel_id, signal.SIGCONT)
     await mkm.shutdown_kernel(kernel_id, now=True, restart=True)
     assert kernel_id in mkm
-    assert os.path.exists(manager.connection_file)
+    assert Path(manager.connection_file).exists()
     await mkm.shutdown_kernel(kernel_id)
     assert kernel_id not in mkm
-    assert not os.path.exists(manager.connection_file)
+    assert not Path(manager.connection_file).exists()
 
 
 def test_sync_manager_from_several_threads(script_kernel):

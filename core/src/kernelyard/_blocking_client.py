@@ -41,7 +41,7 @@ class BlockingKernelClient(BlockingRequestingClient):
         self.stop_channels()
 
     @documented_as(AsyncKernelClient.execute_interactive)
-    def execute_interactive(  # noqa: PLR0917 - jupyter_client's signature
+    def execute_interactive(
         self,
         code: str,
         silent: bool = False,

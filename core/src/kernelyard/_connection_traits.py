@@ -57,6 +57,8 @@ class ConnectionTraits(LoggingConfigurable):
 
     def __init__(self, *, context: zmq.Context[Any] | None = None, **kwargs: Any) -> None:
         self._context = context
+        #: Whether the connection file is ours to remove.
+        self._wrote_file = False
         #: Whether the context was made here, and ends with the kernel.
         self._owns_context = False
         super().__init__(**kwargs)
@@ -195,6 +197,7 @@ class ConnectionTraits(LoggingConfigurable):
                     chosen = reservation.ports
             self.connection = self.connection.with_ports(chosen)
         files.write_connection_file(self.connection_file, self.connection, **kwargs)
+        self._wrote_file = True
 
     def cleanup_connection_file(self) -> None:
         """Remove the connection file, and for ipc the socket files. What is gone already is no error."""
@@ -250,9 +253,14 @@ class ConnectionTraits(LoggingConfigurable):
         return self._connect("hb", identity)
 
     def _connect(self, channel: Channel, identity: bytes | None) -> zmq.Socket[Any]:
+        import zmq
+
         from kernelyard.wire.sockets import connect
 
-        return connect(self._socket_context(), self.connection, channel, identity=identity)
+        kind = (
+            zmq.REQ if channel == "hb" else None
+        )  # what programs written for jupyter_client send and receive on
+        return connect(self._socket_context(), self.connection, channel, identity, kind=kind)
 
     def _socket_context(self) -> zmq.Context[Any]:
         """The context of the sockets that connect_*() return."""

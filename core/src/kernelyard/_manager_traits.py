@@ -25,6 +25,7 @@ from kernelyard.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecMana
 from kernelyard.types import CHANNELS, Channel, ConnectionInfo, ExitStatus, KernelHandle, LaunchRequest
 
 if TYPE_CHECKING:
+    from kernelyard._blocking_client import BlockingKernelClient
     from kernelyard._launch import Launch
     from kernelyard.wire.client import AsyncKernelClient
 
@@ -74,6 +75,8 @@ class ManagerTraits(ConnectionTraits):
     data_dir = Unicode(help="Jupyter's data directory.")
 
     _client_class: ClassVar[str]
+    #: Whether blocking clients live on the same event loop as the state machine.
+    _clients_share_loop: ClassVar[bool]
 
     def __init__(self, *, owns_kernel: bool = True, **kwargs: Any) -> None:
         self._callbacks: dict[str, list[Callback]] = {"restart": [], "dead": []}
@@ -302,6 +305,18 @@ class ManagerTraits(ConnectionTraits):
             arguments["context"] = self.context
         return factory(**arguments)
 
+    def blocking_client(self) -> BlockingKernelClient:
+        """Return a new blocking client of this kernel, whatever `client_class` is. Its channels are not started.
+
+        One of an async manager knows the kernel by its connection only: it does not follow it to new ports.
+        """
+        from kernelyard._blocking_client import BlockingKernelClient
+
+        # Another loop than the state machine's must not be given the link to it.
+        link = {} if self._clients_share_loop else {"kernel": None, "context": None}
+        client: BlockingKernelClient = self._make_client(BlockingKernelClient, link)
+        return client
+
     def control_client(self) -> AsyncKernelClient:
         """Return a new client for the state machine's own requests; see `kernelyard._lifecycle.Owner`."""
         from kernelyard.wire.client import AsyncKernelClient
@@ -348,10 +363,13 @@ class ManagerTraits(ConnectionTraits):
             written = None
         if written != connection:
             files.write_connection_file(self.connection_file, connection)
+        self._wrote_file = True
 
     def released(self) -> None:
-        """Nothing of the kernel is left: remove what this side has of it."""
-        self.cleanup_connection_file()
+        """Nothing of the kernel is left: remove what this side has of it. A file that others wrote stays."""
+        if self._wrote_file:
+            self._wrote_file = False
+            self.cleanup_connection_file()
 
     def idle(self) -> None:
         """Neither a kernel nor a client is left: end the ZeroMQ context, and with it its threads."""

@@ -47,6 +47,7 @@ class KernelManager(ManagerTraits):
     """
 
     _client_class = "kernelyard.BlockingKernelClient"
+    _clients_share_loop = True
 
     def __init__(self, **kwargs: Any) -> None:
         self._lease_lock = threading.Lock()
@@ -121,13 +122,6 @@ class KernelManager(ManagerTraits):
     @_documented_by(AsyncKernelManager.client)
     def client(self, **kwargs: Any) -> BlockingKernelClient:
         client: BlockingKernelClient = self._make_client(self.client_factory, kwargs)
-        return client
-
-    def blocking_client(self) -> BlockingKernelClient:
-        """Return a new blocking client of this kernel, whatever `client_class` is."""
-        from kernelyard._blocking_client import BlockingKernelClient
-
-        client: BlockingKernelClient = self._make_client(BlockingKernelClient, {})
         return client
 
     def _call(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:

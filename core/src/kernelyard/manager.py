@@ -26,6 +26,7 @@ class AsyncKernelManager(ManagerTraits):
     """
 
     _client_class = "kernelyard.AsyncKernelClient"
+    _clients_share_loop = False
 
     async def start_kernel(self, **kwargs: Any) -> None:
         """Start a kernel, and return when its process (container, pod) has been launched.

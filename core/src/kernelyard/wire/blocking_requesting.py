@@ -25,7 +25,7 @@ class BlockingRequestingClient(BlockingConnectedClient):
         return self._call(ask)
 
     @documented_as(AsyncKernelClient.execute)
-    def execute(  # noqa: PLR0917 - jupyter_client's signature
+    def execute(
         self,
         code: str,
         silent: bool = False,

@@ -57,7 +57,7 @@ class AsyncKernelClient(ReadyClient):
 
     # Running code -----------------------------------------------------------------------------------------------
 
-    async def execute_interactive(  # noqa: PLR0917 - jupyter_client's signature
+    async def execute_interactive(
         self,
         code: str,
         silent: bool = False,

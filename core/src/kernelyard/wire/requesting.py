@@ -43,7 +43,7 @@ class RequestingClient(ConnectedClient):
         self._channels[request.channel].send(message)
         return message["msg_id"]
 
-    def execute(  # noqa: PLR0917 - jupyter_client's signature
+    def execute(
         self,
         code: str,
         silent: bool = False,

@@ -37,7 +37,7 @@ class Request(NamedTuple):
     channel: Channel = "shell"
 
 
-def execute(  # noqa: PLR0917 - jupyter_client's signature
+def execute(
     code: str,
     silent: bool = False,
     store_history: bool = True,

@@ -153,7 +153,7 @@ class Session:
         """
         return wire.split(msg_list)
 
-    def send(  # noqa: PLR0917 - jupyter_client's signature
+    def send(
         self,
         stream: Any,
         msg_or_type: Message | str,

@@ -47,6 +47,8 @@ def connect(
     connection: ConnectionInfo,
     channel: Channel,
     identity: bytes | None = None,
+    *,
+    kind: int | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a socket that is connected, or keeps trying to connect, to a channel of a kernel.
 
@@ -55,6 +57,7 @@ def connect(
         connection: where the kernel is, and its Curve keys if it has some.
         channel: which channel.
         identity: the routing identity; shell and stdin of a client need the same one. None = any.
+        kind: the ZeroMQ type of the socket; None = the one that the clients here use for this channel.
 
     Raises:
         ValueError: the channel's port is not known.
@@ -62,7 +65,7 @@ def connect(
     """
     if not connection.port(channel):
         raise ValueError(f"the {channel} port of the kernel is not known")
-    socket = context.socket(SOCKET_TYPES[channel])
+    socket = context.socket(SOCKET_TYPES[channel] if kind is None else kind)
     try:
         socket.linger = 1000
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])

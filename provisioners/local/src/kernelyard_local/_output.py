@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kernelyard.types import ExitReason, ExitStatus, signal_name
 
-__all__ = ["exit_status", "last_lines", "open_log", "read_tail"]
+__all__ = ["exit_status", "last_lines", "open_log", "read_tail", "remove_log"]
 
 #: Bytes of a log's end that are read at most.
 TAIL_LIMIT = 65536
@@ -20,7 +20,7 @@ _CAUSE_LINES = 10
 
 
 def open_log(path: Path) -> tuple[int, int]:
-    """Open a log that only its owner can read, for adding to it.
+    """Open a log that only its owner can read, for adding to it. Its directory is made if it is missing.
 
     Returns:
         A file descriptor, and the size of the log, in bytes.
@@ -29,8 +29,19 @@ def open_log(path: Path) -> tuple[int, int]:
         OSError: it cannot be opened, or is a link.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    log = os.open(path, flags, 0o600)
+    try:
+        log = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = os.open(path, flags, 0o600)
     return log, os.fstat(log).st_size
+
+
+def remove_log(path: Path) -> None:
+    """Remove a log, and its directory with the last one. What is gone already is no error."""
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # gone already, or not empty
+        path.parent.rmdir()
 
 
 def read_tail(path: Path, start: int) -> tuple[bytes, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,29 @@ def environment(request: LaunchRequest) -> dict[str, str]:
 
 def needs_log(request: LaunchRequest) -> bool:
     """Return whether some of the kernel's output has no other place to go."""
-    return request.stdout is None or request.stderr is None
+    return takes_log(request.stdout) or takes_log(request.stderr)
+
+
+def takes_log(stream: Any) -> bool:
+    """Return whether a stream goes to the kernel's log: where none is given, and where it is `subprocess.PIPE`.
+
+    A pipe of subprocess's own would fill up, since nobody here reads it; programs written for jupyter_client that ask
+    for one want the output kept off their terminal, and find it in the log.
+    """
+    return stream is None or (type(stream) is int and stream == subprocess.PIPE)
+
+
+#: Where logs are, beside the connection files; removed with the last one.
+LOG_DIRECTORY = "kernelyard-logs"
 
 
 def log_path(request: LaunchRequest) -> Path:
-    """Return where the kernel's log is: beside its connection file."""
+    """Return where the kernel's log is: in a directory beside its connection file.
+
+    Not in the same one: `jupyter console --existing ID` takes the first file there that has the id in its name.
+    """
     name = re.sub(r"[^\w.-]", "_", request.kernel_id)
-    return Path(request.connection_file).absolute().with_name(f"kernel-{name}.log")
+    return Path(request.connection_file).absolute().parent / LOG_DIRECTORY / f"kernel-{name}.log"
 
 
 def start_error(request: LaunchRequest, argv: Sequence[str], error: OSError) -> LaunchError:

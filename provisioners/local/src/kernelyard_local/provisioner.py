@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,9 +23,9 @@ from traitlets import Int
 from kernelyard_local import _at_exit
 from kernelyard_local._endpoints import endpoints
 from kernelyard_local._limits import OomCounter, limit, not_enforced, rlimits
-from kernelyard_local._output import exit_status, last_lines, open_log, read_tail
+from kernelyard_local._output import exit_status, last_lines, open_log, read_tail, remove_log
 from kernelyard_local._process import Ending, ProcessId, discard, platform_processes, spawn
-from kernelyard_local._request import command, environment, log_path, needs_log, start_error
+from kernelyard_local._request import command, environment, log_path, needs_log, start_error, takes_log
 
 __all__ = ["LocalProvisioner"]
 
@@ -229,22 +228,16 @@ class _Streams:
 
 @contextmanager
 def _streams(request: LaunchRequest, undo: ExitStack) -> Iterator[_Streams]:
-    if any(type(stream) is int and stream == subprocess.PIPE for stream in (request.stdout, request.stderr)):
-        raise LaunchError(
-            "A kernel's output cannot go to a pipe that subprocess makes: nobody would read it.",
-            hint="Pass a file, or the writing end of a pipe of your own (os.pipe).",
-        )
     if not needs_log(request):
         yield _Streams(request.stdout, request.stderr)
         return
     path = log_path(request)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    undo.callback(path.unlink, missing_ok=True)
+    undo.callback(remove_log, path)
     log, size = open_log(path)
     try:
         yield _Streams(
-            log if request.stdout is None else request.stdout,
-            log if request.stderr is None else request.stderr,
+            log if takes_log(request.stdout) else request.stdout,
+            log if takes_log(request.stderr) else request.stderr,
             str(path),
             size,
         )
@@ -293,7 +286,7 @@ def _remove_files(handle: KernelHandle, *, restart: bool = False) -> None:
     remove_connection_file(None if restart else handle.connection_file, handle.connection)
     log = handle.ref.get("log")
     if isinstance(log, str) and not restart:
-        Path(log).unlink(missing_ok=True)
+        remove_log(Path(log))
 
 
 def _end_at_exit(process: ProcessId, handle: KernelHandle) -> Callable[[], None]:
