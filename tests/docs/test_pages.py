@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, links, matches, pages
 
-# nbclient leaves sockets to the garbage collector.
-_ELSEWHERE = (
-    pytest.mark.leaks_elsewhere,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-)
 _WITH_CODE = [
-    pytest.param(page, marks=_ELSEWHERE if "nbclient" in page.name else (), id=str(page.relative_to(ROOT)))
+    page
     for page in pages()
     if page.parent.name != "reference"  # signatures
     and any(block.language == "python" for block in blocks(page.read_text("utf-8")))
@@ -26,7 +21,7 @@ def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", _WITH_CODE)
+@pytest.mark.parametrize("page", _WITH_CODE, ids=_name)
 def test_code_of_the_page_runs(
     page: Path,
     tmp_path: Path,
@@ -45,6 +40,8 @@ def test_code_of_the_page_runs(
             printed, _ = capfd.readouterr()
         elif block.is_output:
             assert matches(printed, block.text), f"{_name(page)}:{block.line}: the code printed\n{printed}"
+    names.clear()
+    gc.collect()  # what the page did not close warns here
 
 
 @pytest.mark.parametrize("page", pages(), ids=_name)
