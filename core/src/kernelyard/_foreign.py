@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelyard._lifecycle import Lifecycle
-from kernelyard._plugins import Relay
 from kernelyard.errors import KernelNotOwnedError, KernelNotReadyError
 from kernelyard.types import LaunchRequest
+
+if TYPE_CHECKING:
+    from kernelyard._plugins import Relay
 
 __all__ = ["ForeignKernel"]
 

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 from kernelyard._clients import Clients
 from kernelyard._owner import Owner
-from kernelyard._plugins import Relay
 from kernelyard._shutdown import Action, Step, descend, ladder
 from kernelyard._watch import Watch
 from kernelyard.errors import (
@@ -42,6 +41,7 @@ from kernelyard.errors import (
 from kernelyard.types import ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
 
 if TYPE_CHECKING:
+    from kernelyard._plugins import Relay
     from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["Lifecycle", "State"]

@@ -18,7 +18,6 @@ from traitlets.utils.importstring import import_item
 from kernelyard import connection as files
 from kernelyard._connection_traits import ConnectionTraits
 from kernelyard._lifecycle import Lifecycle, State
-from kernelyard._plugins import Relay, load_provisioner
 from kernelyard._supervise import Supervisor
 from kernelyard.errors import KernelStateError, LaunchError
 from kernelyard.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
@@ -27,6 +26,7 @@ from kernelyard.types import CHANNELS, Channel, ConnectionInfo, ExitStatus, Kern
 if TYPE_CHECKING:
     from kernelyard._blocking_client import BlockingKernelClient
     from kernelyard._launch import Launch
+    from kernelyard._plugins import Relay
     from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["ManagerTraits", "ProvisionerView"]
@@ -392,6 +392,7 @@ class ManagerTraits(ConnectionTraits):
             LaunchError: encryption is required, and the kernel does not declare that it can.
         """
         from kernelyard._launch import LaunchArguments, build_launch, spec_source
+        from kernelyard._plugins import load_provisioner
 
         kwargs = self._take_own_arguments(kwargs)
         spec = self._required_spec()
@@ -433,6 +434,8 @@ class ManagerTraits(ConnectionTraits):
         return launch.request
 
     def _relay(self, name: str) -> Relay:
+        from kernelyard._plugins import Relay, load_provisioner
+
         return Relay(name, load_provisioner(name, self.config), log=self.log)
 
     def _take_own_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernelyard._plugins import Relay
 from kernelyard.errors import KernelyardError
 from kernelyard.types import ExitReason, ExitStatus, KernelHandle
+
+if TYPE_CHECKING:
+    from kernelyard._plugins import Relay
 
 __all__ = ["Watch"]
 
