@@ -38,8 +38,6 @@ class Figure:
         floor: the least that it could be, or None if nobody knows.
         unit: of the three.
         bound: what has to be kept, or None if the figure is there to be known.
-        counted: which value the bound on "ours" is about, if not the median.
-        note: what else is to be said.
     """
 
     name: str
@@ -48,7 +46,6 @@ class Figure:
     floor: float | None = None
     unit: str = "ms"
     bound: Bound | None = None
-    note: str = ""
 
     @property
     def ratio(self) -> float | None:
