@@ -15,6 +15,9 @@ from kernelyard.types import CHANNELS
 
 LINUX = sys.platform == "linux"
 
+#: The squatter's own loopback address: every port on it is taken, while other tests have theirs on 127.0.0.1.
+ADDRESS = "127.7.7.7"
+
 #: Takes every ephemeral port that it can, again and again, and says on its first line how many it has.
 SQUATTER = """
 import resource, socket, sys, time
@@ -25,7 +28,7 @@ end = time.monotonic() + 120
 while time.monotonic() < end:
     try:
         taken = socket.socket()
-        taken.bind(("127.0.0.1", 0))
+        taken.bind((sys.argv[1], 0))
         taken.listen(1)
         held.append(taken)
         continue
@@ -41,9 +44,11 @@ while time.monotonic() < end:
 STARTER = """
 import asyncio, json, sys
 from kernelyard import AsyncMultiKernelManager
+from traitlets.config import Config
 
 async def main():
-    mkm = AsyncMultiKernelManager()
+    config = Config({"AsyncKernelManager": {"ip": sys.argv[3]}})
+    mkm = AsyncMultiKernelManager(config=config)
     gate = asyncio.Semaphore(8)
     ports, failures = [], []
 
@@ -89,12 +94,14 @@ while True:
 @pytest.mark.timeout(300)
 def test_200_kernels_from_several_processes_beside_a_squatter(script_kernel):
     name = script_kernel(BARE_KERNEL, name="bare")
-    squatter = subprocess.Popen([sys.executable, "-c", SQUATTER], stdout=subprocess.PIPE, text=True)
+    squatter = subprocess.Popen([sys.executable, "-c", SQUATTER, ADDRESS], stdout=subprocess.PIPE, text=True)
     try:
         assert squatter.stdout is not None
         squatter.stdout.readline()
         starters = [
-            subprocess.Popen([sys.executable, "-c", STARTER, name, "50"], stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", STARTER, name, "50", ADDRESS], stdout=subprocess.PIPE, text=True
+            )
             for _ in range(4)
         ]
         results = [json.loads(starter.communicate(timeout=240)[0]) for starter in starters]
