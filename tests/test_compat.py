@@ -237,8 +237,9 @@ def test_configuration_reaches_the_managers(package):
         {"KernelManager": {"shutdown_wait_time": 1.5}, "MultiKernelManager": {"default_kernel_name": "x"}}
     )
     assert package.KernelManager(config=config).shutdown_wait_time == 1.5
-    mkm = package.MultiKernelManager(config=config)
-    assert mkm.default_kernel_name == "x"
+    assert package.AsyncKernelManager(config=config).shutdown_wait_time == 1.5
+    assert package.MultiKernelManager(config=config).default_kernel_name == "x"
+    assert package.AsyncMultiKernelManager(config=config).default_kernel_name == "x"
 
 
 # Where jupyter_client is broken, and kernelyard must not be ---------------------------------------------------------

@@ -96,3 +96,19 @@ def test_a_launch_that_would_fail_is_told(make_kernel: MakeKernel, args: tuple[s
     result = kernelyard("plan", *args)
     assert (result.status, result.out) == (2, "")
     assert says in result.err
+
+
+def test_the_sites_configuration_is_read(make_kernel: MakeKernel, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "kernelyard_config.py").write_text(
+        "c.LocalProvisioner.output_lines = 3\nc.KernelManager.ip = '127.0.0.2'\n"
+    )
+    shown = plan(make_kernel("mine"))
+    assert shown["settings"] == {"output_lines": 3}
+    assert shown["origins"]["settings.output_lines"] == "site configuration"
+    assert shown["place"]["ip"] == "127.0.0.2"
+    (config / "kernelyard_config.json").write_text("{")
+    broken = kernelyard("plan", "mine")
+    assert broken.status == 2
+    assert "kernelyard_config.json" in broken.err

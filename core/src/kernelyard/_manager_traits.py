@@ -90,7 +90,7 @@ class ManagerTraits(ConnectionTraits):
         #: Called when neither a kernel nor a client with open channels is left.
         self.when_idle: Callable[[], None] | None = None
         super().__init__(**kwargs)
-        sections = (self.config[c.__name__] for c in type(self).__mro__ if c.__name__ in self.config)
+        sections = (self.config[name] for name in self.section_names() if name in self.config)
         self._supervised |= any("autorestart" in section for section in sections)
         self._kernel: Lifecycle
         if owns_kernel:
@@ -99,6 +99,12 @@ class ManagerTraits(ConnectionTraits):
             from kernelyard._foreign import ForeignKernel
 
             self._kernel = ForeignKernel(self)
+
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Return the sections of the configuration that apply: `c.KernelManager` does to the async class too."""
+        names: list[str] = super().section_names()
+        return names if "KernelManager" in names else [*names[:-1], "KernelManager", names[-1]]
 
     @default("kernel_spec_manager")
     def _default_kernel_spec_manager(self) -> KernelSpecManager:

@@ -74,6 +74,12 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
         self._made: weakref.WeakSet[M] = weakref.WeakSet()
         super().__init__(**kwargs)
 
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Return the sections of the configuration that apply: `c.MultiKernelManager` does to the async class too."""
+        names: list[str] = super().section_names()
+        return names if "MultiKernelManager" in names else [*names[:-1], "MultiKernelManager", names[-1]]
+
     @default("kernel_manager_class")
     def _default_manager_class(self) -> str:
         return self._manager_class

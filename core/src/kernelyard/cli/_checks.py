@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from traitlets.config import Config
+
 from kernelyard._plugins import (
     PLUGIN_GROUP,
     PROVISIONER_GROUP,
@@ -16,6 +18,7 @@ from kernelyard._plugins import (
     load_plugin,
     load_provisioner,
 )
+from kernelyard.cli._site import site_config
 from kernelyard.errors import KernelyardError
 
 __all__ = ["DEADLINE", "Check", "check_all"]
@@ -66,13 +69,14 @@ async def check_all(deadline: float = DEADLINE) -> list[Check]:
     """
     provisioners = sorted(entry_points(PROVISIONER_GROUP).items())
     others = sorted(entry_points(PLUGIN_GROUP).items())
-    checks = await asyncio.gather(*(_check_provisioner(point, deadline) for _, point in provisioners))
+    config = site_config()
+    checks = await asyncio.gather(*(_check_provisioner(point, config, deadline) for _, point in provisioners))
     return [*checks, *(_check_plugin(point) for _, point in others)]
 
 
-async def _check_provisioner(point: EntryPoint, deadline: float) -> Check:
+async def _check_provisioner(point: EntryPoint, config: Config, deadline: float) -> Check:
     try:
-        relay = Relay(point.name, load_provisioner(point.name), plugins=())
+        relay = Relay(point.name, load_provisioner(point.name, config), plugins=())
         said = await asyncio.wait_for(relay.check(), deadline)
     except KernelyardError as error:
         return _check(point, "provisioner", ok=False, detail=error.message, hint=error.hint)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kernelyard._launch import CALLER
 from kernelyard._plugins import Relay, load_plugins, load_provisioner
 from kernelyard._redact import redact, redact_argv, redact_text
+from kernelyard.cli._site import site_config
 from kernelyard.manager import AsyncKernelManager
 from kernelyard.types import LaunchRequest
 
@@ -107,11 +108,11 @@ async def plan_launch(
     Raises:
         KernelyardError: what a start would raise before it started anything.
     """
-    manager = AsyncKernelManager(kernel_name=kernel, transport=transport)
+    manager = AsyncKernelManager(config=site_config(), kernel_name=kernel, transport=transport)
     environ = {**os.environ, **variables} if variables else None
     launch = manager.plan(cwd=cwd, provisioner_config=settings, resources=resources, env=environ)
     request = launch.request
-    relay = Relay(request.provisioner, load_provisioner(request.provisioner))
+    relay = Relay(request.provisioner, load_provisioner(request.provisioner, manager.config))
     place = redact(await relay.plan(request))
     inherited = {name for name in request.env if _is_inherited(name, launch.origins, variables)}
     shown = {name: value for name, value in request.env.items() if name not in inherited}

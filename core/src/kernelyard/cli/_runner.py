@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kernelyard.cli._answers import Answers
 from kernelyard.cli._screen import Screen
 from kernelyard.cli._signals import Signals
+from kernelyard.cli._site import site_config
 from kernelyard.cli._terminal import exit_code_of, say, tell
 from kernelyard.errors import KernelyardError
 from kernelyard.manager import AsyncKernelManager
@@ -115,7 +116,7 @@ async def run_job(job: Job, screen: Screen) -> Outcome:
         job: what to run.
         screen: where its outputs go.
     """
-    manager = AsyncKernelManager(kernel_name=job.kernel_name, transport=job.transport)
+    manager = AsyncKernelManager(config=site_config(), kernel_name=job.kernel_name, transport=job.transport)
     with Signals() as signals:
         run = _Run(manager, job, screen)
         hurry = False
