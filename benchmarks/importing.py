@@ -36,7 +36,7 @@ manager.shutdown_kernel(now=True)
 
 
 def imports(pairs: int, directory: Path) -> Iterator[Figure]:  # noqa: ARG001 - each benchmark gets a directory
-    """Measure inside the interpreter: its own start is not in the figures."""
+    """Measure processor time inside the interpreter: its own start, and what else the machine does, are not in it."""
     samples = in_turn({side: partial(_import, statement) for side, statement in STATEMENTS.items()}, pairs)
     for side, statement in STATEMENTS.items():
         if side.startswith("ours"):
@@ -67,5 +67,5 @@ def program(pairs: int, directory: Path) -> Iterator[Figure]:  # noqa: ARG001 - 
 
 
 def _import(statement: str) -> float:
-    script = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+    script = f"import time; start = time.process_time(); {statement}; print(time.process_time() - start)"
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout)

