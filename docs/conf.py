@@ -20,7 +20,6 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the signatures in the docstrings' prose are what a reader needs
 autodoc_default_options = {"members": True, "show-inheritance": True}
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from kernelyard import KernelManager, MultiKernelManager, _lifecycle, errors, hookspecs
 from kernelyard_local import LocalProvisioner
@@ -121,7 +122,7 @@ def settings(cls: type[HasTraits]) -> str:
     return "\n".join(rows)
 
 
-def kind(trait: TraitType) -> str:
+def kind(trait: TraitType[Any, Any]) -> str:
     """Return a trait's type for people."""
     names = {"CaselessStrEnum": "one of", "Unicode": "text", "Bool": "true or false", "Integer": "integer"}
     names |= {
