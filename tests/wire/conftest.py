@@ -114,6 +114,9 @@ class RunningKernel:
     def answered(self) -> None:
         self.answers += 1
 
+    async def logs(self, tail: int) -> list[str]:
+        return []
+
     def who(self) -> dict[str, str | None]:
         return {"kernel_id": "the-kernel", "provisioner": "test"}
 

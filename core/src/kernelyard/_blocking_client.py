@@ -194,32 +194,68 @@ class Conversation:
         self._begin = begin
 
     def __iter__(self) -> Iterator[Call]:
-        _refuse_to_wait_for_itself(self._portal.loop)
-        inbox: queue.SimpleQueue[Call | BaseException | None] = queue.SimpleQueue()
+        loop = self._portal.loop
+        _refuse_to_wait_for_itself(loop)
+        inbox = _Inbox(loop)
         exchanges: list[Exchange] = []
 
         def begin() -> None:
             try:
                 exchanges.append(self._begin(inbox.put))
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                inbox.put(error)
+                inbox.end(error)
 
         def give_up() -> None:
             for exchange in exchanges:
                 exchange.abandon()
 
-        self._portal.loop.call_soon_threadsafe(begin)
+        loop.call_soon_threadsafe(begin)
         over = False
         try:
-            while (item := inbox.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            yield from inbox
             over = True
         finally:
             if not over:
-                self._portal.loop.call_soon_threadsafe(give_up)
+                loop.call_soon_threadsafe(give_up)
         self.reply = exchanges[0].done.result()
+
+
+class _Inbox:
+    """Takes calls on the loop, and yields them in another thread.
+
+    What comes in one go is handed over in one go, when the loop has nothing else to do: two threads that wake each other
+    for every message spend most of their time on waiting for the interpreter.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._batch: list[Call] = []
+        self._handed_over: queue.SimpleQueue[list[Call] | BaseException | None] = queue.SimpleQueue()
+
+    def put(self, call: Call | None) -> None:
+        """Take a call; None = that was the last."""
+        if call is None:
+            self.end()
+            return
+        if not self._batch:
+            self._loop.call_soon(self._hand_over)
+        self._batch.append(call)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take no more; raise the error, if there is one, where the calls are waited for."""
+        self._hand_over()
+        self._handed_over.put(error)
+
+    def _hand_over(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, []
+            self._handed_over.put(batch)
+
+    def __iter__(self) -> Iterator[Call]:
+        while (batch := self._handed_over.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield from batch
 
 
 def _refuse_to_wait_for_itself(loop: asyncio.AbstractEventLoop) -> None:

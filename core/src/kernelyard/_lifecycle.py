@@ -218,6 +218,12 @@ class Lifecycle:
             return await self._watch.status()
         return self.exit_status or ExitStatus(reason=ExitReason.LOST, hint="The kernel was never started.")
 
+    async def logs(self, tail: int) -> list[str]:
+        """Return the last lines that the running kernel printed, oldest first."""
+        if self.relay is None or self.handle is None:
+            return []
+        return await self.relay.logs(self.handle, tail)
+
     def answered(self) -> None:
         """Be told that the kernel has answered a client."""
         self._answered = True

@@ -8,7 +8,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from kernelyard._manager_traits import Future, ManagerTraits
-from kernelyard.errors import KernelNotReadyError
 
 if TYPE_CHECKING:
     import zmq
@@ -86,14 +85,6 @@ class AsyncKernelManager(ManagerTraits):
         client.start_channels(stdin=False, hb=False, control=False)
         try:
             await client.wait_for_ready(timeout)
-        except KernelNotReadyError as error:
-            relay, handle = self._kernel.relay, self._kernel.handle
-            if relay is not None and handle is not None:
-                lines = await relay.logs(handle, tail=20)
-                error.hint = "\n".join(
-                    ["The kernel's last lines:", *(f"  {line}" for line in lines), error.hint]
-                )
-            raise
         finally:
             client.stop_channels()
 

@@ -145,16 +145,7 @@ class AsyncKernelClient(ReadyClient):
             timeout=timeout,
             subshell_id=subshell_id,
         )
-        result = collector.result(reply)
-        if raise_on_error and not result.ok:
-            status = reply["content"].get("status")
-            what = (
-                f"{result.error.ename}: {result.error.evalue}"
-                if result.error
-                else f"The reply is {status!r}."
-            )
-            raise ExecutionError(what, result=result)
-        return result
+        return conclude(collector.result(reply), raise_on_error=raise_on_error)
 
     async def outputs(
         self,
@@ -297,11 +288,13 @@ def chooser(output_hook: Hook | None) -> Chooser:
 def conclude(result: ExecutionResult, *, raise_on_error: bool) -> ExecutionResult:
     """Return the result, or raise an ExecutionError if it is to be raised and the code did not run to its end."""
     if raise_on_error and not result.ok:
-        status = result.reply["content"].get("status")
-        error = (
-            f"{result.error.ename}: {result.error.evalue}" if result.error else f"The reply is {status!r}."
-        )
-        raise ExecutionError(error, result=result)
+        if result.error is not None:
+            what = f"{result.error.ename}: {result.error.evalue}"
+        elif result.aborted:
+            what = "The kernel dropped the code without running it, after an interrupt or another's error."
+        else:
+            what = f"The reply is {result.reply['content'].get('status')!r}."
+        raise ExecutionError(what, result=result)
     return result
 
 

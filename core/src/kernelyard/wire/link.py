@@ -25,6 +25,9 @@ class KernelLink(Protocol):
     def who(self) -> Whose:
         """Return `kernel_id` and `provisioner`, to be put into an error."""
 
+    async def logs(self, tail: int) -> list[str]:
+        """Return the last lines that the kernel printed, oldest first; none if that is not known."""
+
     def answered(self) -> None:
         """Be told that the kernel has answered. Cheap, and called more than once."""
 

@@ -19,6 +19,9 @@ _FIRST_LOOK = 0.005
 _FIRST_REPLY = 0.5
 _SLOWEST = 5.0
 
+#: Lines of its output that are quoted when a kernel does not answer.
+_SHOWN_LINES = 20
+
 
 class ReadyClient(RequestingClient):
     """Knows whether the kernel lives, and waits until it answers."""
@@ -51,6 +54,9 @@ class ReadyClient(RequestingClient):
             await self._until_listening(timeout)
         except TimeoutError as error:
             hint = "It may still be starting, be busy, or not be at this address."
+            lines = [] if self._kernel is None else await self._kernel.logs(_SHOWN_LINES)
+            if lines:
+                hint = "\n".join(["The kernel's last lines:", *(f"  {line}" for line in lines), hint])
             raise KernelNotReadyError(str(error), hint=hint, **self._who()) from None
         except KernelDiedError as error:
             how = "" if error.exit_status is None else f": {error.exit_status.describe()}"

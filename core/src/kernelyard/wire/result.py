@@ -51,6 +51,11 @@ class ExecutionResult:
         return self.error is None and bool(self.reply["content"].get("status") == "ok")
 
     @property
+    def aborted(self) -> bool:
+        """Whether the kernel dropped the code without running it, as it may after an interrupt or another's error."""
+        return bool(self.reply["content"].get("status") in ("abort", "aborted"))
+
+    @property
     def streams(self) -> dict[str, str]:
         """The text of each stream ("stdout", "stderr") that was written to."""
         pieces: dict[str, list[str]] = {}
