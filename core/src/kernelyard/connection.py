@@ -20,17 +20,20 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kernelyard.errors import PortConflictError
 from kernelyard.types import CHANNELS, Channel, ConnectionInfo
 
 __all__ = [
     "CONNECTION_FILE_LIMIT",
+    "SOCKET_PATH_LIMIT",
     "PortReservation",
     "find_connection_file",
+    "free_ipc_numbers",
     "ipc_paths",
     "ipc_prefix",
+    "is_loopback",
     "new_curve_keys",
     "new_key",
     "read_connection_file",
@@ -307,5 +310,3 @@ def free_ipc_numbers() -> dict[Channel, int]:
     """Return the numbers that end the socket paths of an ipc connection: one to five, in the channels' order."""
     return {channel: number for number, channel in enumerate(CHANNELS, start=1)}
 
-
-Transport = Literal["tcp", "ipc"]

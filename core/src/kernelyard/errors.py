@@ -7,7 +7,7 @@
     │   ├── NoSuchKernel                (KeyError) no kernelspec of that name
     │   └── InvalidKernelSpecError      (ValueError) a kernel.json that cannot be used
     ├── ProvisionerError                a provisioner, or another plugin, cannot be used
-    │   ├── ProvisionerNotFoundError    (LookupError) nothing of that name is installed
+    │   ├── ProvisionerNotFoundError    (KeyError) nothing of that name is installed
     │   ├── BrokenPluginError           it is installed, but cannot be loaded or breaks the contract
     │   ├── InvalidConfigError          (ValueError) a setting that it does not know, or of a wrong type
     │   └── UnknownHandleError          (LookupError) the handle names a kernel that it never saw
@@ -142,7 +142,7 @@ class ProvisionerError(KernelyardError):
     """A provisioner or another plugin cannot be used."""
 
 
-class ProvisionerNotFoundError(ProvisionerError, LookupError):
+class ProvisionerNotFoundError(ProvisionerError, KeyError):
     """A kernelspec names a provisioner that is not installed."""
 
 
