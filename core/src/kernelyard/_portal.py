@@ -7,11 +7,13 @@ program that has stopped its kernels and clients has no thread of ours left.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["Portal"]
@@ -88,13 +90,16 @@ _leases: weakref.WeakSet[Portal] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    """A program that ends without closing its leases would wait for the loop's thread for ever."""
+    """Let the loop end in order when the program does: its ZeroMQ sockets would keep their context waiting."""
     for lease in list(_leases):
         lease.close()
 
 
-# atexit would be too late: its functions run after Python has waited for all threads.
-threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public one
+@cache
+def _close_all_at_exit() -> None:
+    import zmq  # noqa: F401 - what is registered last runs first: before pyzmq closes its contexts under the loop
+
+    atexit.register(_close_all)
 
 
 def _forget_parents_loop() -> None:
@@ -114,6 +119,7 @@ class Portal:
     """
 
     def __init__(self) -> None:
+        _close_all_at_exit()
         self._background = _background
         self._thread = self._background.lease()
         try:
