@@ -159,20 +159,22 @@ class LoopSocket:
         Raises:
             zmq.Again: there is none.
         """
-        socket = self.socket
-        frames: list[Any] = [socket.recv(zmq.NOBLOCK)]
-        copied = _COPIED if frames[0] == DELIMITER else None
-        while socket.getsockopt(zmq.RCVMORE):
+        frames: list[Any] = []
+        copied: int | None = None
+        more = True
+        while more:
+            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            more = frame.more
             if copied is None or copied > 0:
-                frame: Any = socket.recv(zmq.NOBLOCK)
+                part: Any = frame.bytes
                 if copied is not None:
                     copied -= 1
-                elif frame == DELIMITER:
+                elif part == DELIMITER:
                     copied = _COPIED
             else:
-                frame = socket.recv(zmq.NOBLOCK, copy=False).buffer
+                part = frame.buffer
             if len(frames) <= MAX_FRAMES:
-                frames.append(frame)
+                frames.append(part)
         return frames
 
     def close(self, linger: int = 0) -> None:
