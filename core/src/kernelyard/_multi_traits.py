@@ -78,7 +78,10 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
     def section_names(cls) -> list[str]:
         """Return the sections of the configuration that apply: `c.MultiKernelManager` does to the async class too."""
         names: list[str] = super().section_names()
-        return names if "MultiKernelManager" in names else [*names[:-1], "MultiKernelManager", names[-1]]
+        if "MultiKernelManager" in names:
+            return names
+        before = names.index("MultiTraits") + 1
+        return [*names[:before], "MultiKernelManager", *names[before:]]
 
     @default("kernel_manager_class")
     def _default_manager_class(self) -> str:
