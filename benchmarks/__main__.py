@@ -39,7 +39,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "import": Benchmark(importing.imports, 15),
     "program": Benchmark(importing.program, 9),
     "echo": Benchmark(executing.with_echo_kernel, 15),
-    "execute": Benchmark(executing.with_ipykernel, 21),
+    "execute": Benchmark(executing.with_ipykernel, 35),
     "readiness": Benchmark(lifecycle.readiness, 15),
     "start": Benchmark(lifecycle.start, 15),
     "shutdown": Benchmark(lifecycle.shutdown, 11),

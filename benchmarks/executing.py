@@ -20,7 +20,7 @@ from benchmarks.raw import ECHO, IPYKERNEL, RawClient, RawKernel, running
 __all__ = ["with_echo_kernel", "with_ipykernel"]
 
 #: Requests in each turn of each side, after some that do not count.
-REQUESTS = 30
+REQUESTS = 20
 WARM_UP = 5
 
 BLOCKING = {

@@ -94,7 +94,7 @@ def displays(pairs: int, directory: Path, count: int = MESSAGES) -> Iterator[Fig
         name=f"{count} displays received, the client's processor time",
         ours=median(samples, "ours"),
         theirs=median(samples, "theirs"),
-        bound=Bound(0.6),
+        bound=Bound(0.75),
     )
 
 
