@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from kernelyard import AsyncKernelManager, KernelManager
+from kernelyard import AsyncKernelManager, ExitReason, KernelManager, KernelStartError
 from kernelyard.connection import reserve_ports
 from kernelyard.errors import PortConflictError
 from kernelyard.types import CHANNELS
@@ -177,6 +177,37 @@ async def test_a_port_lost_during_a_restart_is_replaced_and_clients_follow():
         taken.close()
         client.stop_channels()
         await km.kill_kernel()
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere the port may be lost before the kernel's process is there")
+@pytest.mark.parametrize("channel", ["shell", "iopub"])
+def test_a_port_that_is_stolen_before_the_kernel_binds_is_replaced(channel):
+    """As the kernels of managers do that do not reserve: they bind with SO_REUSEADDR to a number they chose before.
+
+    Without its shell port ipykernel ends; without iopub's it hangs.
+    """
+    km = KernelManager()
+    km.start_kernel()
+    stolen, pid = getattr(km, f"{channel}_port"), km.provisioner.pid
+    with socket.socket() as thief, km.client() as client:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", stolen))
+        thief.listen()
+        client.wait_for_ready(60)
+        assert client.run("6 * 7").data["text/plain"] == "42"
+        assert getattr(km, f"{channel}_port") != stolen
+        assert km.provisioner.pid != pid
+        assert km.exit_status.reason is ExitReason.PORT_CONFLICT
+    km.shutdown_kernel()
+
+
+@pytest.mark.anyio
+async def test_ports_that_are_lost_again_and_again_are_given_up_with_the_reason(script_kernel):
+    km = AsyncKernelManager(kernel_name=script_kernel("raise SystemExit('Address already in use')"))
+    await km.start_kernel()
+    with pytest.raises(KernelStartError, match="port_conflict"):
+        await km.wait_for_ready()
+    await km.shutdown_kernel()
 
 
 def test_the_descriptors_of_a_reservation_do_not_stay(script_kernel):

@@ -117,6 +117,9 @@ class RunningKernel:
     async def logs(self, tail: int) -> list[str]:
         return []
 
+    async def waited_in_vain(self) -> None:
+        pass
+
     def who(self) -> dict[str, str | None]:
         return {"kernel_id": "the-kernel", "provisioner": "test"}
 

@@ -29,6 +29,7 @@ from kernelyard._clients import Clients
 from kernelyard._owner import Owner
 from kernelyard._shutdown import Action, Step, descend, ladder
 from kernelyard._watch import Watch
+from kernelyard.connection import tells_of_port_conflict
 from kernelyard.errors import (
     KernelBusyError,
     KernelNotRunningError,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["Lifecycle", "State"]
+
+#: Launches, beside the first, for a kernel that loses its ports before it has bound to them.
+PORT_TRIES = 3
 
 #: Seconds to wait for word of the end of a kernel that its provisioner has killed.
 KILL_GRACE = 5.0
@@ -86,6 +90,8 @@ class Lifecycle:
         self._watch: Watch | None = None
         self._clients = Clients(owner.control_client)
         self._answered = False
+        #: Launches in a row that a port was lost for.
+        self._conflicts = 0
 
     #: Whether somebody else started the kernel.
     is_foreign = False
@@ -210,12 +216,19 @@ class Lifecycle:
         if self._watch is not None and self._watch.loop is not asyncio.get_running_loop():
             elsewhere = asyncio.run_coroutine_threadsafe(self.wait_exit(), self._watch.loop)
             return await asyncio.wrap_future(elsewhere)
-        while self._watch is None or self._watch.has_ended:
-            if self._operation is None or self.state is State.STOPPING:
+        while True:
+            while self._watch is None or self._watch.has_ended:
+                if self._operation is None or self.state is State.STOPPING:
+                    break
+                await asyncio.wait([self._operation])
+            if self._watch is None:
                 break
-            await asyncio.wait([self._operation])
-        if self._watch is not None:
-            return await self._watch.status()
+            watch = self._watch
+            status = await watch.status()
+            if status is not None:
+                return status
+            if self._watch is watch:
+                break
         return self.exit_status or ExitStatus(reason=ExitReason.LOST, hint="The kernel was never started.")
 
     async def logs(self, tail: int) -> list[str]:
@@ -224,9 +237,22 @@ class Lifecycle:
             return []
         return await self.relay.logs(self.handle, tail)
 
+    async def waited_in_vain(self) -> None:
+        """Be told that a client still waits for the first answer: end a kernel that hangs without its ports.
+
+        ipykernel does when it cannot bind to one of them but has bound to another. Its end is then dealt with as that
+        of any kernel that lost a port.
+        """
+        relay, handle = self.relay, self.handle
+        if relay is None or handle is None or self._answered or self.state is not State.RUNNING:
+            return
+        if tells_of_port_conflict(await relay.logs(handle, 10)):
+            await relay.kill(handle)
+
     def answered(self) -> None:
         """Be told that the kernel has answered a client."""
         self._answered = True
+        self._conflicts = 0
 
     def register(self, client: AsyncKernelClient) -> None:
         """Remember a client, to tell it where the kernel is after a restart."""
@@ -343,7 +369,9 @@ class Lifecycle:
                 await relay.cleanup(handle)
             raise
         self.handle, self.state, self._answered = handle, State.RUNNING, False
-        self._watch = Watch(relay, handle, self._placed, self._ended, self._owner.log)
+        self._watch = Watch(
+            relay, handle, self._placed, self._retried_on_new_ports, self._ended, self._owner.log
+        )
         self._clients.follow(handle.connection)
 
     def _come_along(self) -> None:
@@ -359,10 +387,46 @@ class Lifecycle:
         if unexpected and self.state is State.RUNNING and self.handle is handle:
             await self._died(status, lived)
 
+    async def _retried_on_new_ports(self, handle: KernelHandle, status: ExitStatus) -> bool:
+        """Launch the kernel again, on other ports, if it never came up for a port that somebody took.
+
+        On Linux a reserved port can still be lost to a program that binds to that very number with SO_REUSEADDR, as
+        the kernels of managers do that do not reserve; elsewhere nothing is reserved. The caller's start, and the
+        clients that wait for the kernel, go on with the new one.
+        """
+        request = self.request
+        if (
+            status.reason is not ExitReason.PORT_CONFLICT
+            or status.phase is not Phase.STARTING
+            or self.state is not State.RUNNING
+            or self.handle is not handle
+            or request is None
+            or all(request.connection.ports.values())
+            or self._conflicts >= PORT_TRIES
+        ):
+            return False
+        self._conflicts += 1
+        self._owner.log.warning(
+            "kernel %s lost a port to another program: new ones are tried", self._kernel_id
+        )
+        if self.relay is not None:
+            await self.relay.notify("exit", handle=handle, status=status)
+        try:
+            await self._run(State.STARTING, self._relaunch(request, new_ports=True))
+        except LaunchCancelledError:
+            return False  # a shutdown came, and goes on from here
+        except KernelyardError:
+            self._owner.log.exception("kernel %s could not be started on new ports", self._kernel_id)
+            await self._owner.call_back("dead")
+            return False
+        return True
+
     def _placed(self, status: ExitStatus, lived: float) -> ExitStatus:
         """Say in which phase a kernel ended: only the core knows whether it was asked to, or ever answered."""
         if self.state in (State.STOPPING, State.RESTARTING):
             status = dataclasses.replace(status, phase=Phase.STOPPING)
+        elif not self._answered and tells_of_port_conflict(status.output):
+            status = dataclasses.replace(status, phase=Phase.STARTING, reason=ExitReason.PORT_CONFLICT)
         elif not self._answered and lived < self._owner.stable_start_time:
             started = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
             reason = ExitReason.STARTUP if started else status.reason

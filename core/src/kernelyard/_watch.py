@@ -24,6 +24,7 @@ class Watch:
         relay: the plugins in charge of the kernel.
         handle: the kernel, launched just now.
         place: completes what the provisioner says of the end by what only the core knows; called once.
+        instead: asked first; if it says yes, another kernel runs in the place of this one, and nobody is told.
         after: called, and awaited, when the future is done; an error of ours that it raises is logged.
         log: where that is told.
     """
@@ -33,19 +34,21 @@ class Watch:
         relay: Relay,
         handle: KernelHandle,
         place: Callable[[ExitStatus, float], ExitStatus],
+        instead: Callable[[KernelHandle, ExitStatus], Awaitable[bool]],
         after: Callable[[KernelHandle, ExitStatus, float], Awaitable[None]],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._relay, self._handle, self._place, self._after, self._log = relay, handle, place, after, log
+        self._relay, self._handle, self._log = relay, handle, log
+        self._place, self._instead, self._after = place, instead, after
         self._launched = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[ExitStatus] = loop.create_future()
+        self._ended: asyncio.Future[ExitStatus | None] = loop.create_future()
         self._task = loop.create_task(self._watch(self._ended), name="kernelyard watch")
 
-    async def _watch(self, ended: asyncio.Future[ExitStatus]) -> None:
+    async def _watch(self, ended: asyncio.Future[ExitStatus | None]) -> None:
         try:
             status = await self._relay.wait(self._handle)
         except KernelyardError as error:
@@ -53,6 +56,9 @@ class Watch:
             status = ExitStatus(reason=ExitReason.LOST, hint=str(error))
         lived = time.monotonic() - self._launched
         status = self._place(status, lived)
+        if await self._instead(self._handle, status):
+            ended.set_result(None)
+            return
         ended.set_result(status)
         try:
             await self._after(self._handle, status, lived)
@@ -74,8 +80,8 @@ class Watch:
         """Whether the kernel has ended, and all that follows from it was done."""
         return self._task.done()
 
-    async def status(self) -> ExitStatus:
-        """Return how the kernel ended, as soon as it has."""
+    async def status(self) -> ExitStatus | None:
+        """Return how the kernel ended, as soon as it has; None if another was started instead, unnoticed."""
         return await asyncio.shield(self._ended)
 
     async def ends_within(self, seconds: float) -> bool:

@@ -17,7 +17,7 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ __all__ = [
     "read_connection_file",
     "remove_connection_file",
     "reserve_ports",
+    "tells_of_port_conflict",
     "write_connection_file",
 ]
 
@@ -310,3 +311,12 @@ def free_ipc_numbers() -> dict[Channel, int]:
     """Return the numbers that end the socket paths of an ipc connection: one to five, in the channels' order."""
     return {channel: number for number, channel in enumerate(CHANNELS, start=1)}
 
+
+def tells_of_port_conflict(output: Sequence[str]) -> bool:
+    """Return whether a kernel's last lines say that it could not bind to a port.
+
+    Args:
+        output: the lines, oldest first. The cause is looked for in the last ten: what a kernel that came up printed
+            long before its end is no cause of it.
+    """
+    return any("address already in use" in line.lower() for line in output[-10:])

@@ -28,6 +28,9 @@ class KernelLink(Protocol):
     async def logs(self, tail: int) -> list[str]:
         """Return the last lines that the kernel printed, oldest first; none if that is not known."""
 
+    async def waited_in_vain(self) -> None:
+        """Be told, now and then, that a client still waits for a kernel's first answer."""
+
     def answered(self) -> None:
         """Be told that the kernel has answered. Cheap, and called more than once."""
 

@@ -124,6 +124,8 @@ class ReadyClient(RequestingClient):
                         await progress.wait()
                     finally:
                         timer.cancel()
+                if not replied and self._kernel is not None:
+                    await self._kernel.waited_in_vain()
                 ask()
                 pause = min(pause * 2, _SLOWEST)
 

@@ -8,6 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from kernelyard.connection import tells_of_port_conflict
 from kernelyard.types import ExitReason, ExitStatus, signal_name
 
 __all__ = ["exit_status", "last_lines", "open_log", "read_tail", "remove_log"]
@@ -118,7 +119,7 @@ def exit_status(returncode: int | None, output: tuple[str, ...], *, oom_killed: 
     if returncode == 0:
         return ExitStatus(reason=ExitReason.CLEAN, exit_code=0, output=output)
     last = output[-_CAUSE_LINES:]
-    if any("Address already in use" in line for line in last):
+    if tells_of_port_conflict(output):
         return ExitStatus(
             reason=ExitReason.PORT_CONFLICT,
             exit_code=returncode,
