@@ -220,10 +220,10 @@ class MessageChannel:
                     return
                 try:
                     frames = watched.receive_frames()
-                except zmq.Again:
-                    return
                 except zmq.ContextTerminated:
                     self.stop(linger=0)  # whoever gave the context has ended it
+                    return
+                if frames is None:
                     return
                 self._take(frames)
             if self._watched is not None:

@@ -122,11 +122,7 @@ class HeartbeatChannel:
             return  # so many wait already that one more tells nothing
 
     def _receive(self) -> None:
-        while self._watched is not None:
-            try:
-                self._watched.receive_frames()
-            except zmq.Again:
-                return
+        while self._watched is not None and self._watched.receive_frames() is not None:
             self._asked = None
             self._answered = self._watched.loop.time()
             self._answer(alive=True)

@@ -19,7 +19,6 @@ import numbers
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import PurePath
@@ -90,6 +89,7 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one for each kind of value
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 _ascii_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain)
 _decoder = json.JSONDecoder()
+_WHITE_SPACE = " \t\n\r"
 
 
 def _encode(value: Any) -> bytes:
@@ -117,13 +117,17 @@ def _without_nan(value: Any) -> Any:
 
 
 def _decode(frame: bytes, what: str) -> Any:
+    # Kernels relay what programs print: a wrong byte in a text is no reason to lose the message.
+    text = frame.decode("utf-8", "replace").strip(_WHITE_SPACE)
     try:
-        # Kernels relay what programs print: a wrong byte in a text is no reason to lose the message.
-        return _decoder.decode(frame.decode("utf-8", "replace"))
+        value, end = _decoder.raw_decode(text)
     except ValueError as error:
         raise MalformedMessageError(f"the {what} is not JSON: {error}") from None
     except RecursionError:
         raise MalformedMessageError(f"the {what} is nested too deeply") from None
+    if end != len(text):
+        raise MalformedMessageError(f"the {what} is not JSON: something follows its end, at character {end}")
+    return value
 
 
 # Signatures -----------------------------------------------------------------------------------------------------
@@ -329,7 +333,7 @@ def parse(
         raise MalformedMessageError(f"more than {max_frames} frames")
     if sum(map(len, frames[: _SIGNED_FRAMES + 1])) > max_json_bytes:
         raise MalformedMessageError(f"more than {max_json_bytes} bytes of JSON")
-    signature, *signed = (bytes(frame) for frame in frames[: _SIGNED_FRAMES + 1])
+    signature, *signed = map(bytes, frames[: _SIGNED_FRAMES + 1])
     signer.verify(signature, signed)
     if guard is not None and signer.key:
         guard.check(signature)
@@ -370,10 +374,7 @@ def _header(frame: bytes, what: str) -> dict[str, Any]:
             raise MalformedMessageError(f"the {what} has a {name} that is not text")
     date = header.get("date")
     if isinstance(date, str):
-        with suppress(
-            ValueError, OverflowError, OSError
-        ):  # unreadable, or a year that the platform cannot do
-            header["date"] = _read_date(date)
+        header["date"] = _read_date(date)
     return header
 
 
@@ -389,9 +390,12 @@ def _remembered_parent_header(frame: bytes) -> dict[str, Any]:
     return _header(frame, "parent_header")
 
 
-def _read_date(text: str) -> datetime:
-    date = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
-    return date if date.tzinfo is not None else date.astimezone()
+def _read_date(text: str) -> datetime | str:
+    try:
+        date = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+        return date if date.tzinfo is not None else date.astimezone()
+    except (ValueError, OverflowError, OSError):  # unreadable, or a year that the platform cannot do
+        return text
 
 
 def default_username() -> str:

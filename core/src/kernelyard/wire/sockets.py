@@ -31,6 +31,10 @@ RECONNECT_MS = (10, 50)
 #: Messages of iopub that ZeroMQ holds for a program that is busy, before it loses some.
 IOPUB_HIGH_WATER = 100_000
 
+#: As plain numbers: arithmetic with the members of an enumeration takes longer than a call into ZeroMQ.
+_NOBLOCK = int(zmq.NOBLOCK)
+_POLLIN = int(zmq.POLLIN)
+
 #: Frames before a message's buffers: the signature and four of JSON.
 _COPIED = 5
 
@@ -147,23 +151,25 @@ class LoopSocket:
         Raises:
             zmq.Again: the socket's queue is full.
         """
-        self.socket.send_multipart(frames, zmq.NOBLOCK, copy=copy)
-        if self._watching and int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        self.socket.send_multipart(frames, _NOBLOCK, copy=copy)
+        if self._watching and self._has_message():
             self.again()
 
-    def receive_frames(self) -> list[Any]:
-        """Receive a message without waiting; its buffers are not copied.
+    def _has_message(self) -> bool:
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & _POLLIN)
+
+    def receive_frames(self) -> list[Any] | None:
+        """Receive a message without waiting; its buffers are not copied. None = there is none.
 
         At most `MAX_FRAMES` frames and one of the message are kept, so that a reader can tell that there were more.
-
-        Raises:
-            zmq.Again: there is none.
         """
+        if not self._has_message():
+            return None
         frames: list[Any] = []
         copied: int | None = None
         more = True
         while more:
-            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            frame = self.socket.recv(_NOBLOCK, copy=False)
             more = frame.more
             if copied is None or copied > 0:
                 part: Any = frame.bytes
