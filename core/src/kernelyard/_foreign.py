@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from kernelyard._lifecycle import Lifecycle
@@ -10,6 +11,7 @@ from kernelyard.types import LaunchRequest
 
 if TYPE_CHECKING:
     from kernelyard._plugins import Relay
+    from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["ForeignKernel"]
 
@@ -29,12 +31,20 @@ class ForeignKernel(Lifecycle):
         """Refuse: this manager is for a kernel that runs already."""
         raise self._refusal("start")
 
-    async def start(self, relay: Relay, request: LaunchRequest) -> None:  # noqa: ARG002 - the owner's signature
+    async def start(
+        self,
+        prepare: Callable[[], Awaitable[tuple[Relay, LaunchRequest]]],  # noqa: ARG002 - the owner's signature
+    ) -> None:
         """Refuse: this manager is for a kernel that runs already."""
         raise self._refusal("start")
 
+    def check_restartable(self) -> None:
+        """Refuse: only who started a kernel knows how to start it again."""
+        raise self._refusal("restart")
+
     async def restart(
         self,
+        relay: Relay | None = None,  # noqa: ARG002 - the owner's signature
         request: LaunchRequest | None = None,  # noqa: ARG002 - the owner's signature
         *,
         now: bool,  # noqa: ARG002 - the owner's signature
@@ -49,28 +59,23 @@ class ForeignKernel(Lifecycle):
 
     async def interrupt(self) -> None:
         """Ask the kernel over its control channel to interrupt what it runs, and wait for its answer."""
-        await self._ask("interrupt", self._clients.control().interrupt(reply=True, timeout=self._patience))
+        await self._ask("interrupt", lambda client: client.interrupt(reply=True, timeout=self._patience))
 
     async def shutdown(self, *, now: bool, restart: bool = False) -> None:  # noqa: ARG002 - the owner's signature
         """Ask the kernel over its control channel to end, and wait for its answer."""
-        try:
-            await self._ask(
-                "shut down",
-                self._clients.control().shutdown(restart=restart, reply=True, timeout=self._patience),
-            )
-        finally:
-            await self.cleanup(restart=restart)
+        await self._ask(
+            "shut down", lambda client: client.shutdown(restart=restart, reply=True, timeout=self._patience)
+        )
 
     async def request_shutdown(self, *, restart: bool) -> None:
-        """Ask the kernel over its control channel to end."""
-        self._clients.control().shutdown(restart=restart)
+        """Ask the kernel over its control channel to end, and wait for its answer."""
+        await self.shutdown(now=False, restart=restart)
 
     async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
         """Do nothing: it is not ours to end by force."""
 
-    async def cleanup(self, *, restart: bool) -> None:  # noqa: ARG002 - the owner's signature
-        """Close this side's connection. The connection file is its owner's."""
-        self._clients.close_control()
+    async def cleanup(self, *, restart: bool) -> None:
+        """Do nothing: the connection file is its owner's."""
 
     async def is_alive(self) -> bool:
         """Return whether the kernel answers on its heartbeat channel within a second."""
@@ -85,14 +90,19 @@ class ForeignKernel(Lifecycle):
     def _patience(self) -> float:
         return self._owner.shutdown_wait_time
 
-    async def _ask(self, doing: str, answer: Any) -> None:
+    async def _ask(self, doing: str, request: Callable[[AsyncKernelClient], Any]) -> None:
+        # A client for each request: whoever uses this manager may do so on another event loop each time.
+        client = self._owner.control_client()
+        client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
         try:
-            await answer
+            await request(client)
         except TimeoutError as error:
             raise KernelNotReadyError(
                 f"Cannot {doing} the kernel: it did not answer on its control channel within {self._patience} s.",
                 hint="It may have ended, be stuck, or not know this request.",
             ) from error
+        finally:
+            client.stop_channels()
 
     def _refusal(self, doing: str) -> KernelNotOwnedError:
         return KernelNotOwnedError(f"Cannot {doing} the kernel: another program owns it.", hint=_OWNERS_PART)

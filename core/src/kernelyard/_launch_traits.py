@@ -144,13 +144,13 @@ class LaunchTraits(ConnectionTraits):
         relay = self._relay(request.provisioner)
         return relay, dataclasses.replace(launch, request=request)
 
-    def _changed_request(self, kwargs: dict[str, Any]) -> LaunchRequest | None:
-        """The request of a restart with arguments of its own; None = the same again."""
+    def _changed(self, kwargs: dict[str, Any]) -> tuple[Relay | None, LaunchRequest | None]:
+        """What a restart with arguments of its own launches, and with whom; None = the same again."""
         if not kwargs or self._launch_args is None:
-            return None
+            return None, None
         launch = self.plan(**{**self._launch_args, **kwargs})
         self._launch_args.update(self._take_own_arguments(kwargs))
-        return launch.request
+        return self._relay(launch.request.provisioner), launch.request
 
     def _relay(self, name: str) -> Relay:
         from kernelyard._plugins import Relay

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,11 @@ class Lifecycle:
         return self._watch is not None and self._watch.has_ended
 
     @property
+    def is_settled(self) -> bool:
+        """Whether there is no kernel, and nothing is under way that follows from the end of the last one."""
+        return self.state in (State.NEW, State.DEAD) and (self._watch is None or self._watch.is_over)
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is neither a kernel, nor one on its way, nor a client with open channels."""
         return self.state in (State.NEW, State.DEAD) and not self._clients
@@ -117,32 +122,60 @@ class Lifecycle:
                 hint="Use restart_kernel(), or another manager for a second kernel.",
                 **self.who(),
             )
+        if self.handle is not None:
+            raise KernelStateError(
+                "Cannot start the kernel: what is left of the last one could not be removed.",
+                hint="Try shutdown_kernel() again, and see the error that it raises.",
+                **self.who(),
+            )
 
-    async def start(self, relay: Relay, request: LaunchRequest) -> None:
-        """Launch a kernel. If it fails or is cancelled, nothing is left of it."""
-        self.check_startable()
-        await self._run(State.STARTING, self._start(relay, request))
-
-    async def restart(self, request: LaunchRequest | None = None, *, now: bool, new_ports: bool) -> None:
-        """End the kernel, if it runs, and launch another in its place.
+    async def start(self, prepare: Callable[[], Awaitable[tuple[Relay, LaunchRequest]]]) -> None:
+        """Launch a kernel. If it fails or is cancelled, nothing is left of it.
 
         Args:
-            request: what to launch; None = the same again.
-            now: whether to kill the old one at once.
-            new_ports: whether to choose those ports anew that the caller did not configure.
+            prepare: says what to launch, and with whom.
         """
-        self._come_along()
-        await self._wait_for_burial()
-        self._refuse_if_busy("restart")
+        self.check_startable()
+        await self._run(State.STARTING, self._start(prepare))
+
+    def check_restartable(self) -> None:
+        """Raise the typed error if a restart is not possible now."""
+        after_death = self._watch is not None and self._watch.has_ended and not self._watch.is_over
+        if not (self.state is State.STOPPING and after_death):
+            self._refuse_if_busy("restart")
         if self.request is None:
             raise KernelNotRunningError(
                 "Cannot restart the kernel: it was never started.",
                 hint="Call start_kernel() first.",
                 **self.who(),
             )
-        await self._run(
-            State.RESTARTING, self._restart(request or self.request, now=now, new_ports=new_ports)
-        )
+
+    async def restart(
+        self,
+        relay: Relay | None = None,
+        request: LaunchRequest | None = None,
+        *,
+        now: bool,
+        new_ports: bool,
+    ) -> None:
+        """End the kernel, if it runs, and launch another in its place.
+
+        A caller that is cancelled leaves no kernel: it has been asked to end by then.
+
+        Args:
+            relay: the plugins in charge of the new one; None = the same.
+            request: what to launch; None = the same again.
+            now: whether to kill the old one at once.
+            new_ports: whether to choose those ports anew that the caller did not configure.
+        """
+        self._come_along()
+        self.check_restartable()
+        await self._wait_for_burial()
+        self._refuse_if_busy("restart")
+        relay, request = relay or self.relay, request or self.request
+        if relay is None or request is None:
+            raise AssertionError("a kernel that was started has both")
+        await self._run(State.RESTARTING, self._restart(relay, request, now=now, new_ports=new_ports))
 
     async def shutdown(self, *, now: bool, restart: bool = False) -> None:
         """End the kernel and remove what is left of it. It beats a start or a restart that is under way.
@@ -159,11 +192,11 @@ class Lifecycle:
                 self._superseded = True
                 self._operation.cancel()
             await asyncio.wait([self._operation])
-        if self._operation is not None:
+        while self._operation is not None:
             if now and self.relay is not None and self.handle is not None:
                 await self.relay.kill(self.handle, restart=restart)
-            await asyncio.shield(self._operation)
-        elif self.handle is not None:
+            await asyncio.wait([self._operation])
+        if self.handle is not None:
             await self._run(State.STOPPING, self._stop(now=now, restart=restart))
         else:
             await self._drop_kept(restart=restart)
@@ -195,24 +228,28 @@ class Lifecycle:
     async def finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
         """Wait for the end of a kernel that was asked to end, then end it by force."""
         self._come_along()
-        if self.handle is not None:
+        if self.handle is not None and self._operation is None:
             self.state = State.STOPPING
-            if not await self._has_ended(wait_time / 2):
-                await self._descend(ladder(wait_time, now=False)[2:], restart=restart)
+            await self._run(State.STOPPING, self._finish_shutdown(wait_time, restart=restart))
+
+    async def _finish_shutdown(self, wait_time: float, *, restart: bool) -> None:
+        if not await self._has_ended(wait_time / 2):
+            await self._descend(ladder(wait_time, now=False)[2:], restart=restart)
 
     async def cleanup(self, *, restart: bool) -> None:
         """Remove what is left of a kernel that has ended; does nothing to one that runs."""
-        if self._operation is None and self.state is not State.RUNNING:
-            if self.handle is not None:
-                await self._bury(restart=restart)
-            else:
-                await self._drop_kept(restart=restart)
+        if self._operation is None and self.handle is None:
+            await self._drop_kept(restart=restart)
+        elif self._operation is None and self.has_exited:
+            await self._run(State.STOPPING, self._bury(restart=restart))
 
     # What clients ask: kernelyard.wire.link.KernelLink -------------------------------------------------------
 
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does; at once if none runs or is being started."""
         self._come_along()
+        if self.has_exited and self._operation is None and self.exit_status is not None:
+            return self.exit_status
         if self._watch is not None and self._watch.loop is not asyncio.get_running_loop():
             elsewhere = asyncio.run_coroutine_threadsafe(self.wait_exit(), self._watch.loop)
             return await asyncio.wrap_future(elsewhere)
@@ -291,18 +328,21 @@ class Lifecycle:
             if self.state is State.RUNNING:
                 # It was complete when the caller was cancelled: undo it all the same.
                 self.state = State.STOPPING
-                await _finish(asyncio.get_running_loop().create_task(self._stop(now=True, restart=False)))
+                await _to_its_end(self._stop(now=True, restart=False))
             raise
         finally:
             self._operation = None
-            if self.state is state:  # the body was cancelled before it began
-                self.state = before
+            if (
+                self.state is state
+            ):  # the body was cancelled before it began, or failed before it changed anything
+                self.state = State.DEAD if self.has_exited and before is not State.NEW else before
             self._owner.end(error)
 
-    async def _start(self, relay: Relay, request: LaunchRequest) -> None:
+    async def _start(self, prepare: Callable[[], Awaitable[tuple[Relay, LaunchRequest]]]) -> None:
+        relay, request = await prepare()
         if self._kept is not None and self.relay is not None and self.relay.name != relay.name:
             await self._drop_kept(restart=False)
-        self.relay, self.request = relay, request
+        self.relay, self.request, self._conflicts = relay, request, 0
         if self._kept is None:
             self.exit_status = None
         try:
@@ -314,11 +354,19 @@ class Lifecycle:
             raise
         self._kept = None
 
-    async def _restart(self, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
+    async def _restart(self, relay: Relay, request: LaunchRequest, *, now: bool, new_ports: bool) -> None:
         if (supervisor := self._owner.supervisor()) is not None:
             supervisor.restarts = 0  # a person has looked after it
         if self.handle is not None:
-            await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=True)
+            try:
+                await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=True)
+                if self.relay is not None and relay.name != self.relay.name:
+                    await self._bury(restart=False)  # another place has no use for what this one keeps
+            except asyncio.CancelledError:
+                if not self._superseded:
+                    await _to_its_end(self._stop(now=True, restart=False))
+                raise
+        self.relay, self._conflicts, self.state = relay, 0, State.RESTARTING
         await self._relaunch(request, new_ports=new_ports)
 
     async def _relaunch(self, request: LaunchRequest, *, delay: float = 0.0, new_ports: bool = False) -> None:
@@ -332,7 +380,7 @@ class Lifecycle:
             if delay > 0:
                 await asyncio.sleep(delay)
             if previous is not None:
-                await relay.cleanup(previous, restart=True)
+                await self._clean_up(relay, previous, restart=True)
                 await relay.notify("cleanup", handle=previous, restart=True)
             again = dataclasses.replace(request, previous=previous)
             if previous is not None and not new_ports:
@@ -348,9 +396,10 @@ class Lifecycle:
                     return
             await self._launch(relay, again)
         except BaseException:
-            self.handle, self.state = None, State.DEAD
+            self.state = State.DEAD
             if previous is not None:
-                await relay.cleanup(previous, restart=False)
+                await _to_its_end(relay.cleanup(previous, restart=False))
+            self.handle = None
             self._release(restart=False)
             raise
 
@@ -365,26 +414,41 @@ class Lifecycle:
                 await relay.notify("restart", handle=handle, status=self.exit_status)
         except BaseException:
             if handle is not None:
-                await relay.kill(handle)
-                await relay.cleanup(handle)
+                await _to_its_end(self._undo(relay, handle))
             raise
         self.handle, self.state, self._answered = handle, State.RUNNING, False
         self._watch = Watch(
-            relay, handle, self._placed, self._retried_on_new_ports, self._ended, self._owner.log
+            relay,
+            handle,
+            place=self._placed,
+            instead=self._retried_on_new_ports,
+            tell=self._tell,
+            after=self._after_end,
+            log=self._owner.log,
         )
         self._clients.follow(handle.connection)
+
+    async def _undo(self, relay: Relay, handle: KernelHandle) -> None:
+        """Take back a launch; what goes wrong with that is logged, since the error of the launch itself is raised."""
+        for step in (relay.kill, relay.cleanup):
+            try:
+                await step(handle)
+            except KernelyardError:
+                self._owner.log.exception("kernel %s: %s failed", handle.kernel_id, step.__name__)
 
     def _come_along(self) -> None:
         """Go on on the loop that runs now, if the kernel was launched on another: a program may use several in turn."""
         if self._watch is not None and self._watch.come_along():
             self._clients.close_control()
 
-    async def _ended(self, handle: KernelHandle, status: ExitStatus, lived: float) -> None:
-        """Tell everybody that the kernel has ended, and do what is to be done if nobody asked for it."""
-        unexpected = self.state is State.RUNNING
+    async def _tell(self, handle: KernelHandle, status: ExitStatus) -> None:
+        """Tell the observers that the kernel has ended."""
         if self.relay is not None:
             await self.relay.notify("exit", handle=handle, status=status)
-        if unexpected and self.state is State.RUNNING and self.handle is handle:
+
+    async def _after_end(self, handle: KernelHandle, status: ExitStatus, lived: float) -> None:
+        """Do what is to be done about a kernel that ended unasked."""
+        if self.state is State.RUNNING and self.handle is handle:
             await self._died(status, lived)
 
     async def _retried_on_new_ports(self, handle: KernelHandle, status: ExitStatus) -> bool:
@@ -409,8 +473,7 @@ class Lifecycle:
         self._owner.log.warning(
             "kernel %s lost a port to another program: new ones are tried", self._kernel_id
         )
-        if self.relay is not None:
-            await self.relay.notify("exit", handle=handle, status=status)
+        await self._tell(handle, status)
         try:
             await self._run(State.STARTING, self._relaunch(request, new_ports=True))
         except LaunchCancelledError:
@@ -421,8 +484,10 @@ class Lifecycle:
             return False
         return True
 
-    def _placed(self, status: ExitStatus, lived: float) -> ExitStatus:
+    def _placed(self, handle: KernelHandle, status: ExitStatus, lived: float) -> ExitStatus:
         """Say in which phase a kernel ended: only the core knows whether it was asked to, or ever answered."""
+        if self.handle is not handle:
+            return status  # of one that was given up before: nothing here is about it any more
         if self.state in (State.STOPPING, State.RESTARTING):
             status = dataclasses.replace(status, phase=Phase.STOPPING)
         elif not self._answered and tells_of_port_conflict(status.output):
@@ -460,36 +525,47 @@ class Lifecycle:
             else:
                 await self._owner.call_back("restart")
                 return
-        if self.state is State.RUNNING:
-            await self._run(State.STOPPING, self._bury(restart=False))
-        elif self.state is not State.DEAD:
-            return  # somebody else's operation has it now
-        await self._owner.call_back("dead")
+        try:
+            if self.state is State.RUNNING:
+                await self._run(State.STOPPING, self._bury(restart=False))
+        except LaunchCancelledError:
+            return
+        finally:
+            if self.state is State.DEAD:  # else somebody else's operation has it now
+                await self._owner.call_back("dead")
 
     async def _stop(self, *, now: bool, restart: bool) -> None:
         try:
             await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=restart)
-        except BaseException:
-            await self._act(Action.KILL, restart=restart)
+        except asyncio.CancelledError:
+            await _to_its_end(self._act(Action.KILL, restart=restart))
+            await _to_its_end(self._bury(restart=restart))
             raise
-        finally:
-            await self._bury(restart=restart)
-            if self._watch is not None:
-                await self._watch.over()  # the observers of the exit are told before the caller goes on
+        await _to_its_end(self._bury(restart=restart))
 
     async def _bury(self, *, restart: bool) -> None:
-        """Remove what is left of the kernel."""
+        """Remove what is left of the kernel. If that fails, the handle stays, so that it can be tried again."""
         relay, handle = self.relay, self.handle
         if relay is None or handle is None:
             raise AssertionError("there is no kernel to clean up after")
         self._clients.close_control()
         try:
-            await relay.cleanup(handle, restart=restart)
+            await self._clean_up(relay, handle, restart=restart)
         finally:
-            self._kept = handle if restart else None
-            self.handle, self.state = None, State.DEAD
-            self._release(restart=restart)
+            self.state = State.DEAD
+        self._kept = handle if restart else None
+        self.handle = None
+        self._release(restart=restart)
         await relay.notify("cleanup", handle=handle, restart=restart)
+
+    async def _clean_up(self, relay: Relay, handle: KernelHandle, *, restart: bool) -> None:
+        """Remove what is left of a kernel, when its observers know of its end; one that may still run is killed."""
+        if self._watch is not None:
+            await self._watch.told()
+        lost = self.exit_status is not None and self.exit_status.reason is ExitReason.LOST
+        if lost or not self.has_exited:
+            await relay.kill(handle, restart=restart)
+        await relay.cleanup(handle, restart=restart)
 
     async def _drop_kept(self, *, restart: bool) -> None:
         """Remove what was kept for a start that does not follow after all."""
@@ -577,6 +653,22 @@ class Lifecycle:
                 f"Cannot {doing} the kernel: no kernel is running.{ended}", **self.who()
             )
         return self.relay, self.handle
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run something that must not be left half done: a cancellation is passed on when it is over."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            raise cancelled from failure
+        raise cancelled
+    task.result()
 
 
 async def _finish(task: asyncio.Task[None]) -> None:

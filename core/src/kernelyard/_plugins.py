@@ -47,8 +47,11 @@ PLUGIN_GROUP = "kernelyard.plugins"
 #: Seconds between two questions to a provisioner that cannot tell by itself when a kernel ends: first, and at most.
 POLL_INTERVALS = (0.05, 1.0)
 
-#: Seconds that an observer may take.
-OBSERVER_TIMEOUT = 10.0
+#: Seconds that an observer may take, and seconds of these that the kernel waits for it.
+OBSERVER_TIMEOUT, OBSERVER_PATIENCE = 10.0, 0.5
+
+#: Seconds that a provisioner may take to kill a kernel, or to clean up after one.
+ENDING_TIMEOUT = 120.0
 
 _logger = logging.getLogger("kernelyard")
 T = TypeVar("T")
@@ -224,6 +227,7 @@ class Relay:
         self.name = name
         self.provisioner = provisioner
         self._log = _logger if log is None else log
+        self._telling: set[asyncio.Future[Any]] = set()
         others = load_plugins() if plugins is None else plugins
         self._manager = _new_manager([*others, (f"provisioner {name}", provisioner)])
 
@@ -231,6 +235,8 @@ class Relay:
         """Start the kernel; see `kernelyard.hookspecs.kernelyard_launch`."""
         handle: KernelHandle = await self._act("launch", request.kernel_id, KernelHandle, request=request)
         if not handle.connection.is_complete:
+            await self.kill(handle)
+            await self.cleanup(handle)
             raise BrokenPluginError(
                 f"Provisioner {self.name!r} launched a kernel without saying where its channels are: "
                 f"{handle.connection.ports}.",
@@ -317,10 +323,16 @@ class Relay:
     async def notify(self, event: str, **values: Any) -> None:
         """Tell the observers of `event` ("launch", "exit", "restart", "cleanup"), all at once.
 
-        What one of them raises is logged, and so is that it takes too long: no observer stops a kernel.
+        What one of them raises is logged, and so is that it takes too long. A slow one goes on in the background: no
+        observer stops a kernel.
         """
         observers = self._hook(f"on_{event}").get_hookimpls()
-        await asyncio.gather(*(self._tell(observer, event, values) for observer in observers))
+        if not observers:
+            return
+        telling = asyncio.gather(*(self._tell(observer, event, values) for observer in observers))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        await asyncio.wait([telling], timeout=OBSERVER_PATIENCE)
 
     async def _tell(self, observer: pluggy.HookImpl, event: str, values: Mapping[str, Any]) -> None:
         try:
@@ -351,7 +363,15 @@ class Relay:
     async def _guarded(self, hook: str, kernel_id: str | None, pending: Awaitable[T], plugin: str) -> T:
         """Await a plugin; our own errors get the kernel's id and pass, all others are named with the plugin."""
         try:
+            if hook in ("kill", "cleanup"):
+                return await asyncio.wait_for(pending, ENDING_TIMEOUT)
             return await pending
+        except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
+            raise ProvisionerError(
+                f"Plugin {plugin!r} timed out in {hookspecs.PROJECT}_{hook}.",
+                kernel_id=kernel_id,
+                provisioner=self.name,
+            ) from error
         except KernelyardError as error:
             error.kernel_id = error.kernel_id or kernel_id
             error.provisioner = error.provisioner or self.name

@@ -8,13 +8,18 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from kernelyard.errors import KernelyardError
+from kernelyard.errors import KernelyardError, UnknownHandleError
 from kernelyard.types import ExitReason, ExitStatus, KernelHandle
 
 if TYPE_CHECKING:
     from kernelyard._plugins import Relay
 
 __all__ = ["Watch"]
+
+#: Seconds for which a place may refuse to tell about a kernel before that counts as lost.
+PATIENCE = 60.0
+#: Seconds between two tries: first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Watch:
@@ -25,7 +30,8 @@ class Watch:
         handle: the kernel, launched just now.
         place: completes what the provisioner says of the end by what only the core knows; called once.
         instead: asked first; if it says yes, another kernel runs in the place of this one, and nobody is told.
-        after: called, and awaited, when the future is done; an error of ours that it raises is logged.
+        tell: called, and awaited, when the future is done: tells the observers.
+        after: called, and awaited, after that; an error of ours that it raises is logged.
         log: where that is told.
     """
 
@@ -33,37 +39,56 @@ class Watch:
         self,
         relay: Relay,
         handle: KernelHandle,
-        place: Callable[[ExitStatus, float], ExitStatus],
+        place: Callable[[KernelHandle, ExitStatus, float], ExitStatus],
         instead: Callable[[KernelHandle, ExitStatus], Awaitable[bool]],
+        tell: Callable[[KernelHandle, ExitStatus], Awaitable[None]],
         after: Callable[[KernelHandle, ExitStatus, float], Awaitable[None]],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._relay, self._handle, self._log = relay, handle, log
-        self._place, self._instead, self._after = place, instead, after
+        self._place, self._instead, self._tell, self._after = place, instead, tell, after
         self._launched = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[ExitStatus | None] = loop.create_future()
+        self._told: asyncio.Future[None] = loop.create_future()
         self._task = loop.create_task(self._watch(self._ended), name="kernelyard watch")
 
     async def _watch(self, ended: asyncio.Future[ExitStatus | None]) -> None:
-        try:
-            status = await self._relay.wait(self._handle)
-        except KernelyardError as error:
-            self._log.exception("kernel %s cannot be watched any more", self._handle.kernel_id)
-            status = ExitStatus(reason=ExitReason.LOST, hint=str(error))
+        status = await self._end()
         lived = time.monotonic() - self._launched
-        status = self._place(status, lived)
+        status = self._place(self._handle, status, lived)
         if await self._instead(self._handle, status):
             ended.set_result(None)
             return
         ended.set_result(status)
+        await self._tell(self._handle, status)
+        self._told.set_result(None)
         try:
             await self._after(self._handle, status, lived)
         except KernelyardError:
             self._log.exception("kernel %s: what follows its end failed", self._handle.kernel_id)
+
+    async def _end(self) -> ExitStatus:
+        """Wait for the kernel's end. A place that cannot be asked for a while is no end of the kernel's."""
+        failed_since: float | None = None
+        pause = FIRST_PAUSE
+        while True:
+            asked = time.monotonic()
+            try:
+                return await self._relay.wait(self._handle)
+            except KernelyardError as error:
+                now = time.monotonic()
+                if failed_since is None or now - asked > LONGEST_PAUSE:  # it could be asked in between
+                    failed_since, pause = now, FIRST_PAUSE
+                if isinstance(error, UnknownHandleError) or now - failed_since > PATIENCE:
+                    self._log.exception("kernel %s cannot be watched any more", self._handle.kernel_id)
+                    return ExitStatus(reason=ExitReason.LOST, hint=str(error))
+                self._log.warning("kernel %s cannot be watched just now: %s", self._handle.kernel_id, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -90,9 +115,10 @@ class Watch:
             await asyncio.wait([self._ended], timeout=seconds)
         return self._ended.done()
 
-    async def over(self) -> None:
-        """Wait until all that follows from the kernel's end was done."""
-        await asyncio.wait([self._task])
+    async def told(self) -> None:
+        """If the kernel has ended, wait until its observers were told."""
+        if self.has_ended and not self._told.done():
+            await asyncio.wait([self._told])
 
     def come_along(self) -> bool:
         """Go on on the loop that runs now, if the one before does not run any more; say whether it moved."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
-from kernelyard._lifecycle import State
 from kernelyard._manager_traits import Future, ManagerTraits
 from kernelyard._multi_traits import MultiTraits
+from kernelyard._plugins import Relay
 from kernelyard._portal import Portal
 from kernelyard.manager import AsyncKernelManager
 from kernelyard.multi import AsyncMultiKernelManager
+from kernelyard.types import LaunchRequest
 
 if TYPE_CHECKING:
     from kernelyard._blocking_client import BlockingKernelClient
@@ -61,7 +62,11 @@ class KernelManager(ManagerTraits):
         self._kernel.check_startable()
         cmd, kwargs = self.pre_start_kernel(**kwargs)
         relay, launch = self._launch(cmd, kwargs)
-        self._call(self._kernel.start, relay, launch.request)
+
+        async def prepare() -> tuple[Relay, LaunchRequest]:
+            return relay, launch.request
+
+        self._call(self._kernel.start, prepare)
         self.post_start_kernel(**kwargs)
 
     @_documented_by(AsyncKernelManager.pre_start_kernel)
@@ -81,7 +86,8 @@ class KernelManager(ManagerTraits):
 
     @_documented_by(AsyncKernelManager.restart_kernel)
     def restart_kernel(self, now: bool = False, newports: bool = False, **kwargs: Any) -> None:
-        self._call(self._kernel.restart, self._changed_request(kwargs), now=now, new_ports=newports)
+        self._kernel.check_restartable()
+        self._call(self._kernel.restart, *self._changed(kwargs), now=now, new_ports=newports)
 
     @_documented_by(AsyncKernelManager.kill_kernel)
     def kill_kernel(self) -> None:
@@ -140,7 +146,7 @@ class KernelManager(ManagerTraits):
         finally:
             with self._lease_lock:
                 self._calls -= 1
-                idle = self._calls == 0 and self._kernel.state in (State.NEW, State.DEAD)
+                idle = self._calls == 0 and self._kernel.is_settled
                 ends = self._lease_ends
                 if idle:
                     self._lease = self._lease_ends = None

@@ -8,6 +8,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from kernelyard._manager_traits import Future, ManagerTraits
+from kernelyard._plugins import Relay
+from kernelyard.types import LaunchRequest
 
 if TYPE_CHECKING:
     import zmq
@@ -47,11 +49,16 @@ class AsyncKernelManager(ManagerTraits):
             LaunchError: it could not be started, and why.
             KernelStateError: one runs already, or (KernelBusyError) another operation is under way.
         """
-        self._kernel.check_startable()
-        cmd, kwargs = await self.pre_start_kernel(**kwargs)
-        relay, launch = self._launch(cmd, kwargs)
-        await self._kernel.start(relay, launch.request)
-        await self.post_start_kernel(**kwargs)
+        prepared: dict[str, Any] = {}
+
+        async def prepare() -> tuple[Relay, LaunchRequest]:
+            cmd, left = await self.pre_start_kernel(**kwargs)
+            prepared.update(left)
+            relay, launch = self._launch(cmd, left)
+            return relay, launch.request
+
+        await self._kernel.start(prepare)
+        await self.post_start_kernel(**prepared)
 
     async def pre_start_kernel(self, **kwargs: Any) -> tuple[list[str], dict[str, Any]]:
         """Prepare a start; a subclass may override it to change the command or the arguments.
@@ -114,7 +121,8 @@ class AsyncKernelManager(ManagerTraits):
             KernelBusyError: another operation is under way.
             LaunchError: the new one could not be started; nothing is left of either.
         """
-        await self._kernel.restart(self._changed_request(kwargs), now=now, new_ports=newports)
+        self._kernel.check_restartable()
+        await self._kernel.restart(*self._changed(kwargs), now=now, new_ports=newports)
 
     async def kill_kernel(self) -> None:
         """Kill the kernel at once, whatever it or this manager is doing, and remove what is left of it."""
