@@ -203,7 +203,7 @@ class Conversation:
             try:
                 exchanges.append(self._begin(inbox.put))
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                inbox.end(error)
+                inbox.put(error)
 
         def give_up() -> None:
             for exchange in exchanges:
@@ -221,7 +221,7 @@ class Conversation:
 
 
 class _Inbox:
-    """Takes calls on the loop, and yields them in another thread.
+    """Takes calls on the loop, and yields them in another thread, until None or an error comes, which it raises.
 
     What comes in one go is handed over in one go, when the loop has nothing else to do: two threads that wake each other
     for every message spend most of their time on waiting for the interpreter.
@@ -229,22 +229,16 @@ class _Inbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._batch: list[Call] = []
-        self._handed_over: queue.SimpleQueue[list[Call] | BaseException | None] = queue.SimpleQueue()
+        self._batch: list[Call | BaseException | None] = []
+        self._handed_over: queue.SimpleQueue[list[Call | BaseException | None]] = queue.SimpleQueue()
 
-    def put(self, call: Call | None) -> None:
-        """Take a call; None = that was the last."""
-        if call is None:
-            self.end()
-            return
-        if not self._batch:
+    def put(self, item: Call | BaseException | None) -> None:
+        """Take a call, the error that ends all, or None: that was the last."""
+        self._batch.append(item)
+        if not isinstance(item, tuple):
+            self._hand_over()
+        elif len(self._batch) == 1:
             self._loop.call_soon(self._hand_over)
-        self._batch.append(call)
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Take no more; raise the error, if there is one, where the calls are waited for."""
-        self._hand_over()
-        self._handed_over.put(error)
 
     def _hand_over(self) -> None:
         if self._batch:
@@ -252,10 +246,13 @@ class _Inbox:
             self._handed_over.put(batch)
 
     def __iter__(self) -> Iterator[Call]:
-        while (batch := self._handed_over.get()) is not None:
-            if isinstance(batch, BaseException):
-                raise batch
-            yield from batch
+        while True:
+            for item in self._handed_over.get():
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
 
 
 def _refuse_to_wait_for_itself(loop: asyncio.AbstractEventLoop) -> None:
