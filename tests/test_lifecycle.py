@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from kernelyard import AsyncKernelManager, ExitReason, KernelBusyError, Phase, State
+from kernelyard import AsyncKernelManager, ExitReason, KernelBusyError, KernelManager, Phase, State
+from kernelyard._plugins import Relay
 from kernelyard.errors import (
     CommandNotFoundError,
     KernelNotRunningError,
     KernelStateError,
     LaunchCancelledError,
     LaunchError,
+    ProvisionerError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -433,3 +438,175 @@ def test_a_program_may_use_several_event_loops_in_turn():
     asyncio.run(km.shutdown_kernel())
     assert km.exit_status.exit_code == 0
     assert not dead
+
+
+class Flaky:
+    """The relay of a manager, with hooks that fail so many times; the place behind it is the real one."""
+
+    def __init__(self, km, monkeypatch):
+        self.failures = {}
+        for name in ("kill", "cleanup", "wait"):
+            real = getattr(Relay, name)
+
+            async def hook(relay, handle, name=name, real=real, **how):
+                if self.failures.get(name, 0) > 0:
+                    self.failures[name] -= 1
+                    raise ProvisionerError(f"no {name} today")
+                return await real(relay, handle, **how)
+
+            monkeypatch.setattr(Relay, name, hook)
+
+
+async def test_a_failed_cleanup_can_be_tried_again(script_kernel, monkeypatch, runtime_dir):
+    km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
+    flaky = Flaky(km, monkeypatch)
+    await km.start_kernel()
+    flaky.failures = {"cleanup": 1}
+    with pytest.raises(ProvisionerError, match="no cleanup today"):
+        await km.shutdown_kernel(now=True)
+    with pytest.raises(KernelStateError, match="could not be removed"):
+        await km.start_kernel()
+    await km.shutdown_kernel()
+    assert list(runtime_dir.iterdir()) == []
+    await km.start_kernel()
+    flaky.failures = {"kill": 1}
+    with pytest.raises(ProvisionerError, match="no kill today"):
+        await km.kill_kernel()
+    assert await km.is_alive()
+    await km.kill_kernel()
+    assert not await km.is_alive()
+
+
+async def test_a_place_that_fails_to_tell_for_a_while_is_no_death(script_kernel, monkeypatch):
+    monkeypatch.setattr("kernelyard._watch.FIRST_PAUSE", 0.01)
+    km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
+    flaky = Flaky(km, monkeypatch)
+    flaky.failures = {"wait": 4}
+    dead = asyncio.Event()
+    km.add_restart_callback(dead.set, "dead")
+    await km.start_kernel()
+    await until(lambda: flaky.failures["wait"] == 0)
+    assert km.state is State.RUNNING
+    os.kill(km.provisioner.pid, signal.SIGKILL)
+    await asyncio.wait_for(dead.wait(), 10)
+    assert km.exit_status.signal == signal.SIGKILL
+
+
+async def test_a_cancelled_restart_leaves_no_kernel_and_tells_of_no_accident(script_kernel):
+    for delay in (0.0, 0.02, 0.2):
+        km = AsyncKernelManager(kernel_name=script_kernel(STUBBORN, name=f"k{delay}"), shutdown_wait_time=60)
+        dead = []
+        km.add_restart_callback(lambda dead=dead: dead.append(1), "dead")
+        await km.start_kernel()
+        await until(lambda km=km: "deaf" in Path(km.handle.ref["log"]).read_text())
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(km.restart_kernel(), delay)
+        assert km.state in (State.DEAD, State.RUNNING)
+        if km.state is State.RUNNING:  # cancelled before it began
+            assert await km.is_alive()
+            await km.kill_kernel()
+        assert dead == []
+
+
+async def test_cancelling_one_of_two_shutdowns_does_not_cancel_the_other(script_kernel):
+    km = AsyncKernelManager(kernel_name=script_kernel(STUBBORN), shutdown_wait_time=60)
+    await km.start_kernel()
+    await until(lambda: "deaf" in Path(km.handle.ref["log"]).read_text())
+    first = asyncio.ensure_future(km.shutdown_kernel())
+    await asyncio.sleep(0.05)
+    second = asyncio.ensure_future(km.shutdown_kernel())
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await second
+    assert km.state is State.DEAD
+
+
+async def test_a_shutdown_that_does_not_keep_joins_one_that_keeps(script_kernel, runtime_dir):
+    km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
+    await km.start_kernel()
+    await asyncio.gather(km.shutdown_kernel(restart=True), km.shutdown_kernel())
+    assert list(runtime_dir.iterdir()) == []
+
+
+async def test_a_shutdown_beats_a_start_that_is_still_being_prepared(script_kernel):
+    preparing, go = asyncio.Event(), asyncio.Event()
+
+    class Slow(AsyncKernelManager):
+        async def pre_start_kernel(self, **kw):
+            preparing.set()
+            await go.wait()
+            return await super().pre_start_kernel(**kw)
+
+    km = Slow(kernel_name=script_kernel(FOREVER))
+    starting = asyncio.ensure_future(km.start_kernel())
+    await preparing.wait()
+    await km.shutdown_kernel()
+    with pytest.raises(LaunchCancelledError):
+        await starting
+    assert not km.has_kernel
+
+
+async def test_a_slow_observer_holds_nothing_up(script_kernel, monkeypatch):
+    from kernelyard import hookimpl
+
+    class Slow:
+        @hookimpl
+        async def kernelyard_on_exit(self, handle):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr("kernelyard._plugins.load_plugins", lambda: (("slow", Slow()),))
+    monkeypatch.setattr("kernelyard._plugins.OBSERVER_TIMEOUT", 2.0)
+    km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
+    await km.start_kernel()
+    began = time.monotonic()
+    await km.shutdown_kernel(now=True)
+    assert time.monotonic() - began < 2
+    await asyncio.gather(*km._kernel.relay._telling)
+
+
+async def test_a_kernel_cannot_stop_the_loop_by_a_pipe_in_the_place_of_its_log(script_kernel):
+    km = AsyncKernelManager(kernel_name=script_kernel(FOREVER))
+    await km.start_kernel()
+    log = Path(km.handle.ref["log"])
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(LaunchError, match=r"(?s)log"):
+        await asyncio.wait_for(km.restart_kernel(now=True), 20)
+    assert not km.has_kernel
+
+
+def test_values_and_errors_travel_between_processes(script_kernel):
+    km = KernelManager(kernel_name=script_kernel(FOREVER))
+    launch = km.plan()
+    assert pickle.loads(pickle.dumps(launch.request)) == launch.request
+    km.start_kernel()
+    assert copy.deepcopy(km.handle) == km.handle
+    assert pickle.loads(pickle.dumps(km.handle)) == km.handle
+    km.kill_kernel()
+    with pytest.raises(FileNotFoundError) as caught:
+        raise CommandNotFoundError("there is no such thing", command="thing", kernel_id="k", hint="Look.")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_a_forked_child_is_told_that_the_manager_is_its_parents(script_kernel):
+    program = f"""
+import os
+from kernelyard import KernelManager
+km = KernelManager(kernel_name={script_kernel(FOREVER)!r}); km.start_kernel()
+pid = os.fork()
+if pid == 0:
+    try: km.interrupt_kernel()
+    except RuntimeError as error: print("told:", "forked" in str(error), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+km.kill_kernel()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "told: True"

@@ -120,6 +120,9 @@ class RunningKernel:
     async def waited_in_vain(self) -> None:
         pass
 
+    def current(self) -> ConnectionInfo | None:
+        return None
+
     def who(self) -> dict[str, str | None]:
         return {"kernel_id": "the-kernel", "provisioner": "test"}
 

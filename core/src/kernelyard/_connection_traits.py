@@ -76,7 +76,13 @@ class ConnectionTraits(LoggingConfigurable):
     def _default_session(self) -> Session:
         from kernelyard.wire.session import Session
 
-        return Session(key=files.new_key().encode())
+        configured = self.config.get("Session", {})
+        key = configured.get("key", files.new_key())
+        return Session(
+            key=key.encode() if isinstance(key, str) else bytes(key),
+            username=configured.get("username"),
+            signature_scheme=configured.get("signature_scheme", "hmac-sha256"),
+        )
 
     @property
     def context(self) -> zmq.Context[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["ForeignKernel"]
+
+#: Seconds without a heartbeat after which a kernel that was asked to end counts as gone.
+HEARTBEAT_PATIENCE = 0.2
 
 _OWNERS_PART = "Ask the program that started it, or start a kernel of your own with another manager."
 
@@ -62,10 +66,19 @@ class ForeignKernel(Lifecycle):
         await self._ask("interrupt", lambda client: client.interrupt(reply=True, timeout=self._patience))
 
     async def shutdown(self, *, now: bool, restart: bool = False) -> None:  # noqa: ARG002 - the owner's signature
-        """Ask the kernel over its control channel to end, and wait for its answer."""
+        """Ask the kernel over its control channel to end, and wait until its heartbeat stops."""
+        if not await self.is_alive():
+            return
         await self._ask(
             "shut down", lambda client: client.shutdown(restart=restart, reply=True, timeout=self._patience)
         )
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while await self.is_alive(HEARTBEAT_PATIENCE):
+            if loop.time() > deadline:
+                raise KernelNotReadyError(
+                    f"The kernel agreed to end, and still runs after {self._patience} s.", hint=_OWNERS_PART
+                )
 
     async def request_shutdown(self, *, restart: bool) -> None:
         """Ask the kernel over its control channel to end, and wait for its answer."""
@@ -77,12 +90,12 @@ class ForeignKernel(Lifecycle):
     async def cleanup(self, *, restart: bool) -> None:
         """Do nothing: the connection file is its owner's."""
 
-    async def is_alive(self) -> bool:
-        """Return whether the kernel answers on its heartbeat channel within a second."""
+    async def is_alive(self, patience: float = 1.0) -> bool:
+        """Return whether the kernel answers on its heartbeat channel within so many seconds."""
         client = self._owner.control_client()
         client.start_channels(shell=False, iopub=False, stdin=False, control=False, hb=True)
         try:
-            return await client.is_alive()
+            return await client.hb_channel.beat(patience)
         finally:
             client.stop_channels()
 

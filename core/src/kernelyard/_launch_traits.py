@@ -45,6 +45,8 @@ class LaunchTraits(ConnectionTraits):
     def section_names(cls) -> list[str]:
         """Return the sections of the configuration that apply: `c.KernelManager` does to the async class too."""
         names: list[str] = super().section_names()
+        if "ConnectionFileMixin" not in names:  # jupyter_client's name of what is ConnectionTraits here
+            names.insert(names.index("ConnectionTraits") + 1, "ConnectionFileMixin")
         if "KernelManager" in names:
             return names
         before = names.index("LaunchTraits") + 1

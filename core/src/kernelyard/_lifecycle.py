@@ -39,7 +39,7 @@ from kernelyard.errors import (
     PortConflictError,
     Whose,
 )
-from kernelyard.types import ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
+from kernelyard.types import ConnectionInfo, ExitReason, ExitStatus, KernelHandle, LaunchRequest, Phase
 
 if TYPE_CHECKING:
     from kernelyard._plugins import Relay
@@ -290,6 +290,10 @@ class Lifecycle:
         """Be told that the kernel has answered a client."""
         self._answered = True
         self._conflicts = 0
+
+    def current(self) -> ConnectionInfo | None:
+        """Return where the kernel is now, or None if there is none."""
+        return None if self.handle is None else self.handle.connection
 
     def register(self, client: AsyncKernelClient) -> None:
         """Remember a client, to tell it where the kernel is after a restart."""

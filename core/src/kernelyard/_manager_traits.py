@@ -297,14 +297,23 @@ class ManagerTraits(LaunchTraits):
         except (OSError, ValueError):
             written = None
         if written != connection:
-            files.write_connection_file(self.connection_file, connection)
+            try:
+                files.write_connection_file(self.connection_file, connection)
+            except OSError as error:
+                raise LaunchError(
+                    f"The connection file {self.connection_file} cannot be written: {error.strerror}.",
+                    kernel_id=self.kernel_id,
+                ) from error
         self._wrote_file = True
 
     def released(self) -> None:
         """Nothing of the kernel is left: remove what this side has of it. A file that others wrote stays."""
         if self._wrote_file:
             self._wrote_file = False
-            self.cleanup_connection_file()
+            try:
+                self.cleanup_connection_file()
+            except OSError:
+                self.log.warning("%s cannot be removed", self.connection_file, exc_info=True)
 
     def idle(self) -> None:
         """Neither a kernel nor a client is left: end the ZeroMQ context, and with it its threads."""

@@ -66,7 +66,7 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
 
     def __init__(self, *, context: zmq.Context[Any] | None = None, **kwargs: Any) -> None:
         self._kernels: dict[str, M] = {}
-        self._starting: set[str] = set()
+        self._starting: dict[str, M] = {}
         self._external: dict[str, Path] = {}
         self._factory: Callable[..., M] | None = None
         self._context = context
@@ -168,7 +168,7 @@ class MultiTraits(LoggingConfigurable, Generic[M]):
         return kernel_id in self._kernels
 
     def __len__(self) -> int:
-        return len(self.list_kernel_ids())
+        return len(self._kernels)
 
     def __bool__(self) -> bool:
         # traitlets asks a parent for its truth before it inherits its configuration: an empty table is a parent too.
@@ -378,6 +378,7 @@ def _takes(connection: ConnectionInfo) -> bool:
         if family is None:
             return True
         with socket.socket(family) as probe:
+            probe.settimeout(CONNECT_TIMEOUT)
             return probe.connect_ex(address) == 0
     if not is_loopback(connection.ip):
         return True

@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -37,7 +38,13 @@ class _LoopThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            # ZeroMQ's sockets need a loop that can watch descriptors; the default one of Windows cannot.
+            new_loop = asyncio.SelectorEventLoop if sys.platform == "win32" else asyncio.new_event_loop
+            loop = new_loop()
+            try:
+                loop.run_until_complete(self._serve())
+            finally:
+                _wind_up(loop)
         except BaseException as error:
             if self._running.done():
                 raise
@@ -51,6 +58,20 @@ class _LoopThread(threading.Thread):
         """Cancel what the loop still runs, and wait for the end of the thread."""
         self.loop.call_soon_threadsafe(self._ending.set)
         self.join()
+
+
+def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a loop still runs, let it clean up, and close the loop."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
 
 
 class _Background:
@@ -140,6 +161,10 @@ class Portal:
         Raises:
             RuntimeError: called from the loop's own thread, which would wait for itself for ever.
         """
+        if self._background is not _background:
+            raise RuntimeError(
+                "This object belongs to the process that forked this one, where its event loop runs. Make a new one here."
+            )
         if threading.get_ident() == self._thread.ident:
             name = getattr(function, "__qualname__", function)
             raise RuntimeError(

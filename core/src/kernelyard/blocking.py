@@ -175,11 +175,11 @@ class MultiKernelManager(MultiTraits[KernelManager]):
     @_documented_by(AsyncMultiKernelManager.start_kernel)
     def start_kernel(self, *, kernel_name: str | None = None, **kwargs: Any) -> str:
         manager, _, kernel_id = self.pre_start_kernel(kernel_name, kwargs)
-        self._starting.add(kernel_id)
+        self._starting[kernel_id] = manager
         try:
             manager.start_kernel(**kwargs)
         finally:
-            self._starting.discard(kernel_id)
+            del self._starting[kernel_id]
         self._kernels[kernel_id] = manager
         return kernel_id
 
@@ -193,6 +193,8 @@ class MultiKernelManager(MultiTraits[KernelManager]):
 
     @_documented_by(AsyncMultiKernelManager.shutdown_all)
     def shutdown_all(self, now: bool = False) -> None:
+        for starting in list(self._starting.values()):
+            starting.shutdown_kernel(now=now)
         owned = [kernel_id for kernel_id, manager in self._kernels.items() if manager.owns_kernel]
         errors: list[Exception] = []
         if owned:

@@ -85,7 +85,7 @@ def resolve_settings(
                 raise InvalidConfigError(
                     f"{layer.source}: the setting {key!r} of provisioner {name!r} is locked by this site.",
                     provisioner=name,
-                    hint=f"Remove it; the site's value is {getattr(provisioner, key)!r}.",
+                    hint="Remove it: the site's value holds.",
                 )
             try:
                 setattr(scratch, key, value)

@@ -34,7 +34,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from kernelyard.types import ExitStatus
@@ -105,6 +105,10 @@ class KernelyardError(Exception):
         self.hint = hint
         self.exit_status = exit_status
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error travel to another process."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         """The message, then the kernel's last lines if it ended, then the hint: all that a person needs."""
         parts = [self.message]
@@ -114,6 +118,14 @@ class KernelyardError(Exception):
         if hint:
             parts.append(hint)
         return "\n".join(parts)
+
+
+def _rebuilt(kind: type[KernelyardError], args: tuple[Any, ...], state: dict[str, Any]) -> KernelyardError:
+    # `kind.__new__` would be that of the first built-in base, which may not be the one that made the object.
+    error = (OSError if issubclass(kind, OSError) else Exception).__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class KernelSpecError(KernelyardError):

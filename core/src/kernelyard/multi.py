@@ -48,11 +48,11 @@ class AsyncMultiKernelManager(MultiTraits[AsyncKernelManager]):
             self._kernels[kernel_id] = manager
             self._pend(kernel_id, self._start_pending(manager, kwargs))
             return kernel_id
-        self._starting.add(kernel_id)
+        self._starting[kernel_id] = manager
         try:
             await manager.start_kernel(**kwargs)
         finally:
-            self._starting.discard(kernel_id)
+            del self._starting[kernel_id]
         self._kernels[kernel_id] = manager
         return kernel_id
 
@@ -69,13 +69,13 @@ class AsyncMultiKernelManager(MultiTraits[AsyncKernelManager]):
         """
         manager = self.get_kernel(kernel_id)
         stopping = self._shut_down(kernel_id, manager, now=now, restart=restart)
-        if self.use_pending_kernels:
+        if self.use_pending_kernels and not manager.is_idle:
             self._pend(kernel_id, stopping)
         else:
             await stopping
 
     async def shutdown_all(self, now: bool = False) -> None:
-        """End all kernels, at the same time.
+        """End all kernels, at the same time, also those that are being started.
 
         Args:
             now: whether to kill them at once.
@@ -84,7 +84,7 @@ class AsyncMultiKernelManager(MultiTraits[AsyncKernelManager]):
             KernelyardError: one could not be ended; all others are by then.
         """
         # Kernels of other programs are not ours to end.
-        owned = {i: m for i, m in self._kernels.items() if m.owns_kernel}
+        owned = {i: m for i, m in {**self._starting, **self._kernels}.items() if m.owns_kernel}
         ends = [
             self._shut_down(kernel_id, manager, now=now, restart=False)
             for kernel_id, manager in owned.items()

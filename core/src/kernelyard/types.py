@@ -12,8 +12,7 @@ import signal as _signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 __all__ = [
     "CHANNELS",
@@ -35,8 +34,20 @@ Channel: TypeAlias = Literal["shell", "iopub", "stdin", "control", "hb"]
 CHANNELS: tuple[Channel, ...] = ("shell", "iopub", "stdin", "control", "hb")
 
 
+class _FrozenDict(dict[str, Any]):
+    """A dictionary that cannot be changed, and, unlike a MappingProxyType, can be copied and pickled."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this mapping is part of a frozen value")
+
+    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _FrozenDict, (dict(self),)
+
+
 def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(dict(mapping))
+    return _FrozenDict(mapping)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +182,8 @@ class LaunchRequest:
         connection_file: the path on the manager's machine where clients will look for the connection file.
         interrupt_mode: "signal" or "message", as the kernelspec says.
         settings: the provisioner's settings: site configuration, the kernelspec's `config` and the caller's
-            `provisioner_config` merged, and validated if the provisioner declares traits.
+            `provisioner_config` merged, and validated if the provisioner declares traits. Not in the repr, since
+            there may be secrets among them.
         resources: the limits asked for.
         independent: whether the kernel is meant to outlive the process of its manager.
         stdout: where the kernel's standard output goes, for provisioners that start a process of this machine:
@@ -190,7 +202,7 @@ class LaunchRequest:
     connection: ConnectionInfo
     connection_file: str
     interrupt_mode: Literal["signal", "message"] = "signal"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     resources: Resources = field(default_factory=Resources)
     independent: bool = False
     stdout: Any = None

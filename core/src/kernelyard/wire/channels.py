@@ -114,6 +114,11 @@ class MessageChannel:
             old.close(linger=0)
             self.start()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the channel runs on, or None while it is stopped."""
+        return None if self._watched is None else self._watched.loop
+
     def is_alive(self) -> bool:
         """Return whether the channel runs; that says nothing about the kernel."""
         return self._watched is not None
@@ -215,7 +220,7 @@ class MessageChannel:
                 watched = self._watched
                 if watched is None:
                     return
-                if len(self._messages) >= QUEUE_LIMIT and not self._exchanges:
+                if len(self._messages) >= QUEUE_LIMIT and not self._exchanges.waiting(self._exchanges.epoch):
                     watched.pause()
                     return
                 try:

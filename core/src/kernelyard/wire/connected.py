@@ -97,6 +97,8 @@ class ConnectedClient(Endpoint):
         self._context = context
         self._owns_context = context is None
         self._kernel = kernel
+        #: Where the manager said last that the kernel is: what differs from it was the caller's wish.
+        self._seen = None if kernel is None else kernel.current()
         self._exchanges = Exchanges()
         self._watcher: asyncio.Task[None] | None = None
         self._identity = b""
@@ -128,7 +130,7 @@ class ConnectedClient(Endpoint):
     def context(self) -> zmq.Context[Any]:
         """The ZeroMQ context: the one that was given, or one of the client's own, until `stop_channels`."""
         if self._context is None or self._context.closed:
-            self._context = zmq.Context()
+            self._context, self._owns_context = zmq.Context(), True
         return self._context
 
     @context.setter
@@ -194,6 +196,10 @@ class ConnectedClient(Endpoint):
             OSError: the connection file cannot be read.
         """
         asyncio.get_running_loop()
+        self._come_along()
+        current = None if self._kernel is None else self._kernel.current()
+        if current is not None and current != self._seen:
+            self.follow(current)  # it has moved while no channel ran
         if self.connection_file and not self.connection.is_complete:
             self.load_connection_file()
         if not self.channels_running:
@@ -244,6 +250,7 @@ class ConnectedClient(Endpoint):
         reach the next kernel, as their senders are told that they failed. Those that are sent from now on wait for it.
         """
         self._exchanges.epoch += 1
+        self._exchanges.prune()
         self._iopub.heard = False
         if self.channels_running:
             self._new_identity()
@@ -259,7 +266,7 @@ class ConnectedClient(Endpoint):
             connection: where the kernel is now.
         """
         before = self.connection
-        self.connection = connection
+        self.connection = self._seen = connection
         self._iopub.heard = False
         if connection != before and self.channels_running:
             self._new_identity()
@@ -285,8 +292,29 @@ class ConnectedClient(Endpoint):
 
     # Requests ---------------------------------------------------------------------------------------------------
 
+    def _come_along(self) -> None:
+        """Go on on the loop that runs now, if the channels were started on one that does not run any more."""
+        running = asyncio.get_running_loop()
+        channels: list[MessageChannel | HeartbeatChannel] = [*self._channels.values(), self._hb]
+        loops = {channel.loop for channel in channels if channel.loop is not None} - {running}
+        if not loops:
+            return
+        if any(loop.is_running() for loop in loops):
+            raise KernelStateError(
+                "The client's channels run on another event loop.",
+                hint="Make another client on this loop: manager.client().",
+                **self._who(),
+            )
+        self._watcher = None  # it ended with its loop
+        self._exchanges.clear(_stopped)
+        self._exchanges.prune()
+        self._new_identity()
+        for channel in channels:
+            channel.reopen()
+
     def _begin(self, request: Message, channel: Channel, **how: Any) -> Exchange:
         """Send a request whose answers somebody waits for. The arguments are those of `Exchange`."""
+        self._come_along()
         exchange = self._exchanges.begin(request, channel, **how)
         try:
             self._channels[channel].send(request)
@@ -310,6 +338,7 @@ class ConnectedClient(Endpoint):
             queue.Empty: none came in that time.
             KernelStateError: the channel is not running.
         """
+        self._come_along()
         return await self._shell.get_msg(timeout)
 
     async def get_iopub_msg(self, timeout: float | None = None) -> Message:
@@ -322,6 +351,7 @@ class ConnectedClient(Endpoint):
             queue.Empty: none came in that time.
             KernelStateError: the channel is not running.
         """
+        self._come_along()
         return await self._iopub.get_msg(timeout)
 
     async def get_stdin_msg(self, timeout: float | None = None) -> Message:
@@ -334,6 +364,7 @@ class ConnectedClient(Endpoint):
             queue.Empty: none came in that time.
             KernelStateError: the channel is not running.
         """
+        self._come_along()
         return await self._stdin.get_msg(timeout)
 
     async def get_control_msg(self, timeout: float | None = None) -> Message:
@@ -346,6 +377,7 @@ class ConnectedClient(Endpoint):
             queue.Empty: none came in that time.
             KernelStateError: the channel is not running.
         """
+        self._come_along()
         return await self._control.get_msg(timeout)
 
 

@@ -118,6 +118,7 @@ class Exchange:
         if not self.done.done():
             if isinstance(outcome, BaseException):
                 self.done.set_exception(outcome)
+                self.done.exception()  # nobody need look: several requests may wait for one kernel's first answer
             else:
                 self.done.set_result(outcome)
         self._close()
@@ -188,6 +189,10 @@ class Exchanges:
     def waiting(self, epoch: int) -> list[Exchange]:
         """Return those that somebody still waits for, and that were sent in this epoch or before."""
         return [each for each in self._open.values() if not each.done.done() and each.epoch <= epoch]
+
+    def prune(self) -> None:
+        """Forget those that nobody waits for any more: the kernel that might still have answered has ended."""
+        self._open = {msg_id: each for msg_id, each in self._open.items() if not each.done.done()}
 
     def clear(self, make_error: Callable[[Exchange], BaseException]) -> None:
         """End all of them with an error."""

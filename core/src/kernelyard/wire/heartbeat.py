@@ -61,6 +61,11 @@ class HeartbeatChannel:
             if self._waiters:
                 self._ping()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the channel runs on, or None while it is stopped."""
+        return None if self._watched is None else self._watched.loop
+
     def is_alive(self) -> bool:
         """Return whether the channel runs; for the kernel, ask `is_beating` or `beat`."""
         return self._watched is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from kernelyard.errors import Whose
-from kernelyard.types import ExitStatus
+from kernelyard.types import ConnectionInfo, ExitStatus
 
 if TYPE_CHECKING:
     from kernelyard.wire.client import AsyncKernelClient
@@ -21,6 +21,9 @@ class KernelLink(Protocol):
 
     async def wait_exit(self) -> ExitStatus:
         """Return how the kernel that runs now ends, when it does, for whatever reason; at once if none runs."""
+
+    def current(self) -> ConnectionInfo | None:
+        """Return where the kernel is now, or None if there is none."""
 
     def who(self) -> Whose:
         """Return `kernel_id` and `provisioner`, to be put into an error."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from kernelyard.wire import requests
 from kernelyard.wire.connected import ConnectedClient
+from kernelyard.wire.exchange import Exchange
 from kernelyard.wire.message import Message
 from kernelyard.wire.requests import Request
 
@@ -39,7 +41,7 @@ class RequestingClient(ConnectedClient):
     ) -> Answer:
         message = self._message(request, subshell_id)
         if reply:
-            return self._begin(message, request.channel, timeout=timeout).done
+            return _answer(self._begin(message, request.channel, timeout=timeout))
         self._channels[request.channel].send(message)
         return message["msg_id"]
 
@@ -270,3 +272,12 @@ class RequestingClient(ConnectedClient):
             string: the answer.
         """
         self._stdin.send(self._message(requests.input_reply(string)))
+
+
+async def _answer(exchange: Exchange) -> Message:
+    """The reply to a request that was sent; a coroutine, so that it can be made a task, as in jupyter_client."""
+    try:
+        return await exchange.done
+    except asyncio.CancelledError:
+        exchange.abandon()
+        raise

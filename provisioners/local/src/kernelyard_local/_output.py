@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,9 @@ __all__ = ["exit_status", "last_lines", "open_log", "read_tail", "remove_log"]
 
 #: Bytes of a log's end that are read at most.
 TAIL_LIMIT = 65536
+
+#: How often to try to open a log whose directory comes and goes with other kernels'.
+_OPEN_TRIES = 5
 
 #: Lines from the end in which the cause of a failure is looked for.
 _CAUSE_LINES = 10
@@ -27,15 +32,28 @@ def open_log(path: Path) -> tuple[int, int]:
         A file descriptor, and the size of the log, in bytes.
 
     Raises:
-        OSError: it cannot be opened, or is a link.
+        OSError: it cannot be opened, or is a link, a pipe or anything but a file.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        log = os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = os.open(path, flags, 0o600)
-    return log, os.fstat(log).st_size
+    # A kernel can put a pipe in the place of its log: opening that to write would wait for a reader for ever.
+    flags |= getattr(os, "O_NONBLOCK", 0)
+    log = -1
+    for attempt in range(_OPEN_TRIES):
+        try:
+            log = os.open(path, flags, 0o600)
+            break
+        except FileNotFoundError:
+            if attempt == _OPEN_TRIES - 1:
+                raise
+            with suppress(FileExistsError):  # another process makes, or removes, the directory just now
+                path.parent.mkdir(parents=True, mode=0o700)
+    told = os.fstat(log)
+    if not stat.S_ISREG(told.st_mode):
+        os.close(log)
+        raise OSError(errno.EINVAL, f"the log {path} is not a regular file")
+    if hasattr(os, "set_blocking") and sys.platform != "win32":
+        os.set_blocking(log, True)
+    return log, told.st_size
 
 
 def remove_log(path: Path) -> None:

@@ -8,6 +8,7 @@ signals but the one that ends it.
 from __future__ import annotations
 
 import asyncio
+import calendar
 import concurrent.futures
 import errno
 import os
@@ -31,6 +32,9 @@ SWEEP_TIMEOUT = 5.0
 _WINDOWS = sys.platform == "win32"
 
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
 def _start_time(pid: int) -> int | None:
     """Return when a process started, in seconds since the epoch, 0 if that is not known, None if there is none."""
     if _WINDOWS:
@@ -41,7 +45,10 @@ def _start_time(pid: int) -> int | None:
     started, _, state = told.rpartition(" ")
     if not started or state.startswith("Z"):
         return None
-    return int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
+    _, month, day, clock, year = started.split()
+    hour, minute, second = (int(part) for part in clock.split(":"))
+    # Not with strptime, which reads the names of months in the program's language.
+    return calendar.timegm((int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
