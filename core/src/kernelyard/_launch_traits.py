@@ -12,13 +12,13 @@ from traitlets import Instance, Unicode, default, observe
 
 from kernelyard import connection as files
 from kernelyard._connection_traits import ConnectionTraits
-from kernelyard._plugins import Relay, load_provisioner
 from kernelyard.errors import KernelStateError, LaunchError
 from kernelyard.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from kernelyard.types import CHANNELS, Channel, LaunchRequest
 
 if TYPE_CHECKING:
     from kernelyard._launch import Launch
+    from kernelyard._plugins import Relay
 
 __all__ = ["LaunchTraits"]
 
@@ -114,6 +114,7 @@ class LaunchTraits(ConnectionTraits):
             LaunchError: encryption is required, and the kernel does not declare that it can.
         """
         from kernelyard._launch import LaunchArguments, build_launch, spec_source
+        from kernelyard._plugins import load_provisioner
 
         kwargs = self._take_own_arguments(kwargs)
         spec = self._required_spec()
@@ -155,7 +156,7 @@ class LaunchTraits(ConnectionTraits):
         return self._relay(launch.request.provisioner), launch.request
 
     def _relay(self, name: str) -> Relay:
-        from kernelyard._plugins import Relay
+        from kernelyard._plugins import Relay, load_provisioner
 
         return Relay(name, load_provisioner(name, self.config), log=self.log)
 

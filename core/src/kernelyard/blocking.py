@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from kernelyard._manager_traits import Future, ManagerTraits
 from kernelyard._multi_traits import MultiTraits
-from kernelyard._plugins import Relay
 from kernelyard._portal import Portal
 from kernelyard.manager import AsyncKernelManager
 from kernelyard.multi import AsyncMultiKernelManager
@@ -23,6 +22,7 @@ from kernelyard.types import LaunchRequest
 
 if TYPE_CHECKING:
     from kernelyard._blocking_client import BlockingKernelClient
+    from kernelyard._plugins import Relay
 
 __all__ = ["KernelManager", "MultiKernelManager", "run_kernel", "start_new_kernel"]
 

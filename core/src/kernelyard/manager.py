@@ -8,12 +8,12 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from kernelyard._manager_traits import Future, ManagerTraits
-from kernelyard._plugins import Relay
 from kernelyard.types import LaunchRequest
 
 if TYPE_CHECKING:
     import zmq
 
+    from kernelyard._plugins import Relay
     from kernelyard.wire.client import AsyncKernelClient
 
 __all__ = ["AsyncKernelManager", "start_new_async_kernel"]
