@@ -29,6 +29,20 @@ def test_importing_takes_less_than_half_of_jupyter_clients_time():
     assert figures["from kernelyard import KernelManager"]["ratio"] < 0.75
 
 
+@pytest.mark.parametrize(
+    ("name", "unwanted"),
+    [
+        ("KernelManager", {"pluggy", "anyio", "zmq", "jupyter_core", "importlib.metadata"}),
+        ("BlockingKernelClient", {"traitlets", "pluggy", "anyio", "jupyter_core", "importlib.metadata"}),
+    ],
+)
+def test_importing_a_class_does_not_import_what_it_does_not_need_yet(name, unwanted):
+    """The time of an import is the sum of its modules': a new one among them is seen here, whatever the machine does."""
+    program = f"from kernelyard import {name}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert not unwanted & set(done.stdout.split())
+
+
 def test_running_code_costs_clearly_less_than_with_jupyter_client():
     for name, figure in measure("echo", pairs=3).items():
         assert figure["ours"] < 0.85 * figure["theirs"], name
