@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any
 from kernelyard._clients import Clients
 from kernelyard._owner import Owner
 from kernelyard._shutdown import Action, Step, descend, ladder
+from kernelyard._supervise import placed
+from kernelyard._tasks import finish, to_its_end
 from kernelyard._watch import Watch
 from kernelyard.connection import tells_of_port_conflict
 from kernelyard.errors import (
@@ -319,7 +321,7 @@ class Lifecycle:
         self._operation, self._superseded = task, False
         error: BaseException | None = None
         try:
-            await _finish(task)
+            await finish(task)
             error = None if task.cancelled() else task.exception()
             if task.cancelled():
                 error = LaunchCancelledError(
@@ -332,7 +334,7 @@ class Lifecycle:
             if self.state is State.RUNNING:
                 # It was complete when the caller was cancelled: undo it all the same.
                 self.state = State.STOPPING
-                await _to_its_end(self._stop(now=True, restart=False))
+                await to_its_end(self._stop(now=True, restart=False))
             raise
         finally:
             self._operation = None
@@ -368,7 +370,7 @@ class Lifecycle:
                     await self._bury(restart=False)  # another place has no use for what this one keeps
             except asyncio.CancelledError:
                 if not self._superseded:
-                    await _to_its_end(self._stop(now=True, restart=False))
+                    await to_its_end(self._stop(now=True, restart=False))
                 raise
         self.relay, self._conflicts, self.state = relay, 0, State.RESTARTING
         await self._relaunch(request, new_ports=new_ports)
@@ -402,7 +404,7 @@ class Lifecycle:
         except BaseException:
             self.state = State.DEAD
             if previous is not None:
-                await _to_its_end(relay.cleanup(previous, restart=False))
+                await to_its_end(relay.cleanup(previous, restart=False))
             self.handle = None
             self._release(restart=False)
             raise
@@ -418,7 +420,7 @@ class Lifecycle:
                 await relay.notify("restart", handle=handle, status=self.exit_status)
         except BaseException:
             if handle is not None:
-                await _to_its_end(self._undo(relay, handle))
+                await to_its_end(self._undo(relay, handle))
             raise
         self.handle, self.state, self._answered = handle, State.RUNNING, False
         self._watch = Watch(
@@ -492,14 +494,12 @@ class Lifecycle:
         """Say in which phase a kernel ended: only the core knows whether it was asked to, or ever answered."""
         if self.handle is not handle:
             return status  # of one that was given up before: nothing here is about it any more
-        if self.state in (State.STOPPING, State.RESTARTING):
-            status = dataclasses.replace(status, phase=Phase.STOPPING)
-        elif not self._answered and tells_of_port_conflict(status.output):
-            status = dataclasses.replace(status, phase=Phase.STARTING, reason=ExitReason.PORT_CONFLICT)
-        elif not self._answered and lived < self._owner.stable_start_time:
-            started = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
-            reason = ExitReason.STARTUP if started else status.reason
-            status = dataclasses.replace(status, phase=Phase.STARTING, reason=reason)
+        status = placed(
+            status,
+            asked_to_end=self.state in (State.STOPPING, State.RESTARTING),
+            answered=self._answered,
+            stable=lived >= self._owner.stable_start_time,
+        )
         self.exit_status = status
         return status
 
@@ -542,10 +542,10 @@ class Lifecycle:
         try:
             await self._descend(ladder(self._owner.shutdown_wait_time, now=now), restart=restart)
         except asyncio.CancelledError:
-            await _to_its_end(self._act(Action.KILL, restart=restart))
-            await _to_its_end(self._bury(restart=restart))
+            await to_its_end(self._act(Action.KILL, restart=restart))
+            await to_its_end(self._bury(restart=restart))
             raise
-        await _to_its_end(self._bury(restart=restart))
+        await to_its_end(self._bury(restart=restart))
 
     async def _bury(self, *, restart: bool) -> None:
         """Remove what is left of the kernel. If that fails, the handle stays, so that it can be tried again."""
@@ -657,33 +657,3 @@ class Lifecycle:
                 f"Cannot {doing} the kernel: no kernel is running.{ended}", **self.who()
             )
         return self.relay, self.handle
-
-
-async def _to_its_end(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run something that must not be left half done: a cancellation is passed on when it is over."""
-    task = asyncio.get_running_loop().create_task(coroutine)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            raise cancelled from failure
-        raise cancelled
-    task.result()
-
-
-async def _finish(task: asyncio.Task[None]) -> None:
-    """Wait for a task. If this task is cancelled meanwhile, cancel that one, let it clean up, and pass it on."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            if cancelled is None:
-                task.cancel()  # once: a second one would break into its cleaning up
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled

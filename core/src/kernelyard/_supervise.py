@@ -1,12 +1,14 @@
-"""Whether a kernel that died is started again: a policy over values, without a clock of its own."""
+"""What to make of a kernel's end, and whether it is started again: functions of values, without a clock."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-from kernelyard.types import ExitReason, ExitStatus
+from kernelyard.connection import tells_of_port_conflict
+from kernelyard.types import ExitReason, ExitStatus, Phase
 
-__all__ = ["Decision", "Supervisor"]
+__all__ = ["Decision", "Supervisor", "placed"]
 
 #: Seconds to wait before the second restart in a row; each further one waits twice as long.
 FIRST_BACKOFF = 0.5
@@ -29,6 +31,29 @@ class Decision:
     delay: float = 0.0
     new_ports: bool = False
     why: str = ""
+
+
+def placed(status: ExitStatus, *, asked_to_end: bool, answered: bool, stable: bool) -> ExitStatus:
+    """Complete what a provisioner says of a kernel's end by what only its manager knows.
+
+    Args:
+        status: how it ended.
+        asked_to_end: whether it was being shut down or restarted.
+        answered: whether it ever answered a client of this manager.
+        stable: whether it lived long enough to count as started, even if no client here has asked it anything.
+
+    Returns:
+        The status with its phase; and for a kernel that never came up, with the reason that follows from that.
+    """
+    if asked_to_end:
+        return dataclasses.replace(status, phase=Phase.STOPPING)
+    if not answered and tells_of_port_conflict(status.output):
+        return dataclasses.replace(status, phase=Phase.STARTING, reason=ExitReason.PORT_CONFLICT)
+    if answered or stable:
+        return status
+    by_itself = status.reason in (ExitReason.CLEAN, ExitReason.EXIT_CODE)
+    reason = ExitReason.STARTUP if by_itself else status.reason
+    return dataclasses.replace(status, phase=Phase.STARTING, reason=reason)
 
 
 class Supervisor:
