@@ -101,7 +101,9 @@ async def test_group_of_a_kernel_that_was_reaped_by_others_is_swept_by_its_mark(
     status = await provisioner.kernelyard_wait(handle)
     os.waitpid(handle.ref["pid"], 0)
     child = psutil.Process(int(status.output[-1]))
-    assert child.environ()[MARK] == handle.kernel_id
+    while not (environment := child.environ()):  # it is just being executed
+        await asyncio.sleep(0)
+    assert environment[MARK] == handle.kernel_id
     await provisioner.kernelyard_cleanup(dataclasses.replace(handle, kernel_id="another"), restart=True)
     assert child.is_running()
     await provisioner.kernelyard_cleanup(handle, restart=False)

@@ -31,6 +31,10 @@ RECONNECT_MS = (10, 50)
 #: Messages of iopub that ZeroMQ holds for a program that is busy, before it loses some.
 IOPUB_HIGH_WATER = 100_000
 
+#: Bytes that a frame from a kernel may have. ZeroMQ ends the connection of one that sends a larger one, before it is
+#: held in memory, and connects again.
+MAX_FRAME_BYTES = 2**30
+
 #: As plain numbers: arithmetic with the members of an enumeration takes longer than a call into ZeroMQ.
 _NOBLOCK = int(zmq.NOBLOCK)
 _POLLIN = int(zmq.POLLIN)
@@ -72,6 +76,7 @@ def connect(
     socket = context.socket(SOCKET_TYPES[channel] if kind is None else kind)
     try:
         socket.linger = 1000
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
         if ":" in connection.ip:

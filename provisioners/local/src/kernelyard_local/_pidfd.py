@@ -29,6 +29,9 @@ __all__ = ["PidfdProcesses", "available"]
 #: Seconds that processes get to end after SIGKILL: only one that hangs in the operating system needs more.
 SWEEP_TIMEOUT = 5.0
 
+#: How often an empty environment is read before it is taken for one that is empty.
+_ENVIRONMENT_READS = 100
+
 _TO_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, since Linux 6.9
 
 # ioctl(PIDFD_GET_INFO) and its answer, since Linux 6.13: a mask, the cgroup's id, eleven ids, the wait status.
@@ -175,6 +178,16 @@ def _group_is_empty(group: int) -> bool:
     return False
 
 
+def _environment(pid: int) -> list[bytes]:
+    """The environment of a process, NAME=VALUE each. One that is just being executed has none yet: it is read again."""
+    for _ in range(_ENVIRONMENT_READS):
+        told = Path(f"/proc/{pid}/environ").read_bytes()
+        if told:
+            return told.split(b"\0")
+        os.sched_yield()
+    return []
+
+
 def _open_member(pid: int, process: ProcessId, mark: str | None) -> int | None:
     """Open a pidfd on a process if it is of the group; the caller closes it.
 
@@ -189,10 +202,8 @@ def _open_member(pid: int, process: ProcessId, mark: str | None) -> int | None:
     with ExitStack() as undo, suppress(OSError):  # gone, or somebody else's
         fd = os.pidfd_open(pid)
         undo.callback(os.close, fd)
-        if mark is not None:
-            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            if f"{MARK}={mark}".encode() not in environment:
-                return None
+        if mark is not None and f"{MARK}={mark}".encode() not in _environment(pid):
+            return None
         now = _stat(pid)
         if now is not None and now.start_time == seen.start_time:
             undo.pop_all()
