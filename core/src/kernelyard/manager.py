@@ -111,6 +111,8 @@ class AsyncKernelManager(ManagerTraits):
     async def restart_kernel(self, now: bool = False, newports: bool = False, **kwargs: Any) -> None:
         """End the kernel and start another in its place; the same clients go on with it.
 
+        Cancelling it leaves no kernel: the old one has been asked to end by then.
+
         Args:
             now: whether to kill the old one at once.
             newports: whether to choose new ports; those that were configured stay.
