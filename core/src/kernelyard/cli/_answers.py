@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TextIO
 
 from kernelyard.cli._streams import LineReader
@@ -37,13 +37,13 @@ class Answers:
         if not self._is_terminal:
             return await self._reader.line()
         prompt = question["content"].get("prompt")
-        sys.stderr.write(prompt if isinstance(prompt, str) else "")
-        sys.stderr.flush()
-        if not question["content"].get("password"):
+        secret = bool(question["content"].get("password"))
+        # Nothing is shown from before the prompt on: a quick person, or a program, answers at once.
+        with _no_echo(self._stream) if secret else nullcontext():
+            sys.stderr.write(prompt if isinstance(prompt, str) else "")
+            sys.stderr.flush()
             line = await self._reader.line()
-        else:
-            with _no_echo(self._stream):
-                line = await self._reader.line()
+        if secret:
             say("")  # the end of the line that was not shown
         return END_OF_INPUT if line is None else line
 
